@@ -1,0 +1,67 @@
+"""I/O (asyncio): one request through the queue: ask and hold (`granted`), then use up (`use`); or the refusal.
+
+Belongs here: the order of these steps. Not here: each of them (`store`, `waiting`, `answers`).
+
+Two steps, because between them the policy is asked again and the credential is fetched: what fails there must not use
+up the approval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from pratique.approvals.answers import Waits, answer
+from pratique.approvals.store import Approval, ApprovalStore, Question
+from pratique.approvals.transitions import State
+from pratique.approvals.waiting import Waiter
+from pratique.errors import Refused, StoreError
+
+
+class ApprovalQueue:
+    """`store` and `waiter` are those of the process."""
+
+    def __init__(self, store: ApprovalStore, waiter: Waiter, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._waiter = waiter
+        self._clock = clock
+
+    async def granted(self, question: Question, waits: Waits, hold_seconds: float) -> str:
+        """The id of an approval for exactly this request, not used yet; held up to `hold_seconds` for a reviewer.
+
+        Raises:
+            Refused: not approved (yet), denied, expired, over quota: what the client is told.
+            StoreError: (503) the store failed.
+        """
+        approval = await asyncio.to_thread(self._store.ask, question, self._clock())
+        state = approval.state
+        if state is State.PENDING and hold_seconds > 0:
+            state = await self._waiter.wait(approval.id, hold_seconds)
+        if state is State.APPROVED:
+            return approval.id
+        raise answer(await self._latest(approval.id), waits)
+
+    async def use(self, approval_id: str, fingerprint: str, client: str, waits: Waits = "refuse") -> None:
+        """Uses the approval up for this one request. Do nothing after it that may fail before the request is sent.
+
+        INVARIANT: returns for one request only, ever. A crash after it loses the approval (ask again), never executes
+        twice.
+
+        Raises:
+            Refused: used by a copy, expired or revoked meanwhile, or of another request.
+            StoreError: (503) the store failed.
+        """
+        used = await asyncio.to_thread(self._store.consume, approval_id, fingerprint, client, self._clock())
+        if used:
+            return
+        latest = await self._latest(approval_id)
+        if (latest.question.fingerprint, latest.client) != (fingerprint, client):
+            raise Refused(403, "Forbidden", "the approval is for another request", rule="approval-mismatch")
+        raise answer(latest, waits)
+
+    async def _latest(self, approval_id: str) -> Approval:
+        latest = await asyncio.to_thread(self._store.get, approval_id, self._clock())
+        if latest is None:
+            raise StoreError(f"the approval `{approval_id}` is not in the store")
+        return latest

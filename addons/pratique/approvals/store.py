@@ -1,0 +1,146 @@
+"""What an approval is, and what a store of them promises (`sqlite_store` is one).
+
+Belongs here: the values and the protocol. Not here: SQL, waiting (`waiting`), what clients are told (`answers`).
+Times are seconds since the epoch and always given by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pratique.approvals.deciding import Decision
+from pratique.approvals.transitions import State
+from pratique.verdict import ApprovalTerms
+
+# Reviewers' time is the scarce thing: more than this and a client is asking without thinking, or flooding.
+MAX_PENDING_PER_CLIENT = 20
+# Bytes of one question; a request body has 3 MiB at most, masked and with words around it.
+MAX_QUESTION_BYTES = 4 << 20
+# Bytes of all open questions, on the state folder's disk.
+MAX_OPEN_BYTES = 256 << 20
+MAX_REASON_CHARACTERS = 2_000
+# After an approval the client has at least so long to repeat its request: it may be a model that is told to try again.
+APPROVED_FOR_SECONDS = 600.0
+# kubectl answers a refused exec by asking again over SPDY at once; it must meet the same denial, not a new question.
+DENIAL_STANDS_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What reviewers are shown. Masked before it comes here: nothing in it is a value that the client may not see.
+
+    `words` is one line ("delete Deployment payments/api"), `body` the masked canonical body as text, `claims` what the
+    client says of itself (User-Agent, MCP client name): shown as claims.
+    """
+
+    words: str
+    method: str
+    path: str
+    body: str = ""
+    rules: tuple[str, ...] = ()
+    message: str = ""
+    claims: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks: joined to an open approval with this fingerprint, else a new one."""
+
+    fingerprint: str
+    client: str
+    cluster: str
+    summary: Summary
+    terms: ApprovalTerms = field(default_factory=ApprovalTerms)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One reviewer's decision."""
+
+    reviewer: str
+    decision: Decision
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A stored question. `attempts` counts the requests that asked it, `state` is as it counts when it is read."""
+
+    id: str
+    question: Question
+    state: State
+    created_at: float
+    expires_at: float
+    attempts: int = 1
+    last_attempt_at: float = 0.0
+    closed_at: float | None = None
+    decisions: tuple[Decided, ...] = ()
+
+    @property
+    def client(self) -> str:
+        return self.question.client
+
+    @property
+    def reason(self) -> str:
+        """The last decision's text, or nothing."""
+        return self.decisions[-1].reason if self.decisions else ""
+
+    @property
+    def reviewer(self) -> str:
+        """The last decision's reviewer, or nothing."""
+        return self.decisions[-1].reviewer if self.decisions else ""
+
+
+class ApprovalStore(Protocol):
+    """Durable and shared by all processes that open it. Blocks; call it from a thread (`asyncio.to_thread`).
+
+    Every method raises StoreError when the store cannot be read or written: then nothing is approved.
+    """
+
+    def ask(self, question: Question, now: float) -> Approval:
+        """The open approval with this fingerprint (one attempt more), else a fresh denial, else a new one.
+
+        Raises Refused: (429, without Retry-After) too many pending or too much stored; (413) the question is too large.
+        """
+
+    def get(self, approval_id: str, now: float) -> Approval | None:
+        """One approval, or None."""
+
+    def find(
+        self, now: float, states: Collection[State] = (), client: str | None = None, limit: int = 100
+    ) -> list[Approval]:
+        """The newest first; no `states` means all."""
+
+    def states(self, approval_ids: Collection[str], now: float) -> dict[str, State]:
+        """The states of those that exist."""
+
+    def decide(self, approval_id: str, decision: Decision, reviewer: str, reason: str, now: float) -> Approval:
+        """Counts one reviewer's decision, once. Approved when the quorum is reached, denied by one denial.
+
+        Raises Refused: (404) no such approval; (403) not theirs to decide; (409) not pending any more, or decided by
+        them.
+        """
+
+    def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:
+        """Approved → used. True for exactly one caller ever, and only for this fingerprint and client."""
+
+    def cancel(self, approval_id: str, now: float) -> bool:
+        """Pending → cancelled. False if it was not pending."""
+
+    def revoke(self, approval_id: str, now: float) -> bool:
+        """Approved → revoked. False if it was not approved."""
+
+    def expire(self, now: float) -> int:
+        """Writes down what has expired, dropping the bodies; how many."""
+
+    def prune(self, closed_before: float) -> int:
+        """Forgets approvals closed before a time; how many."""
+
+    def version(self) -> tuple[int, int]:
+        """Differs from an earlier one if anything was changed since, by whichever process."""
+
+    def close(self) -> None:
+        """Ends the store's use."""

@@ -1,0 +1,176 @@
+"""The composition root: which addons there are, in which order, and why in that order.
+
+1. `identity` first: nobody is thought about who has not said who they are; their credentials are gone from then on.
+2. `policy`: the request becomes canonical and is judged; it may wait here for a reviewer.
+3. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
+4. `recorder` after masking, so that on the way back it only ever sees masked bytes.
+5. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
+6. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
+
+All are entries of mitmproxy's own chain, not children of a script: reloading or unloading a script cannot remove them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import addonmanager, ctx, master
+
+from pratique import settings
+from pratique.approvals.holding import Holding
+from pratique.approvals.queue import ApprovalQueue
+from pratique.approvals.sqlite_store import SqliteStore
+from pratique.approvals.waiting import Waiter
+from pratique.errors import PratiqueError, StartError
+from pratique.exchange import Exchange
+from pratique.identity.addon import Gate, Identity
+from pratique.identity.clusters import SandboxSource
+from pratique.identity.tls import write_tls_files
+from pratique.identity.upstream import Upstream, load_upstream
+from pratique.interlock.addon import Interlock
+from pratique.kube.canonical import CanonicalRequest
+from pratique.loaded import Live
+from pratique.masking.addon import Masking
+from pratique.masking.known import KnownValues
+from pratique.masking.masker import Masker
+from pratique.policy.addon import Policy
+from pratique.recorder.addon import Recorder
+from pratique.recorder.spool import Spool
+
+logger = logging.getLogger("pratique")
+SESSIONS_KNOWN = 4096
+"""Sessions whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
+
+
+class Bundle:
+    """Loads the documents, sets mitmproxy's options, and adds the addons to its chain."""
+
+    name = "pratique"
+
+    def __init__(self) -> None:
+        self._interlock: Interlock | None = None
+        self._live: Live | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._known: OrderedDict[str, KnownValues] = OrderedDict()
+
+    # --- start ---
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        settings.add_options(loader.master.options)
+
+    def install(self, owner: master.Master) -> None:
+        """Everything that can fail fails here, before a listener has opened. StartError or DocumentErrors."""
+        options = owner.options
+        state = Path(options.pratique_state or ".pratique").expanduser().resolve()
+        folder = Path(options.pratique_policies or Path(__file__).parents[2] / "policies").expanduser().resolve()
+        self._live = Live(folder)
+        _make_state(state)
+        upstream = self._upstream(self._live, state)
+        files = write_tls_files(state / "tls", upstream.certificate_authority, upstream.client_certificate)
+        settings.force(options)
+        options.update(
+            mode=[f"reverse:{upstream.server}"],
+            ssl_verify_upstream_trusted_ca=str(files.certificate_authority),
+            client_certs=str(files.client_certificate) if files.client_certificate else None,
+            confdir=str(state / "mitmproxy") if options.confdir == options.default("confdir") else options.confdir,
+            tcp_timeout=max(options.tcp_timeout, 6 * 3600),
+        )
+        owner.addons.add(*self._addons(self._live, upstream, state, owner))
+
+    def _upstream(self, live: Live, state: Path) -> Upstream:
+        cluster = live.current.cluster
+        if isinstance(cluster.source, SandboxSource):
+            from pratique.sandbox.embedded import embedded_cluster  # noqa: PLC0415 - never loaded in production
+
+            cluster = embedded_cluster(cluster, state)
+        return load_upstream(cluster)
+
+    def _addons(self, live: Live, upstream: Upstream, state: Path, owner: master.Master) -> tuple[Any, ...]:
+        cluster = live.current.cluster.name
+        store = SqliteStore(state / "approvals.sqlite")
+        holding = Holding(
+            ApprovalQueue(store, Waiter(store)), cluster, self._mask_question, lambda: float(owner.options.pratique_hold)
+        )
+        identity = Identity(lambda: live.current.clients)
+        policy = Policy(lambda: live.current.policies, holding)
+        masking = Masking(lambda: live.current.masks, self._known_values)
+        recorder = Recorder(Spool(state), cluster, self._mask_request)
+        gate = Gate(upstream.source, upstream.server, holding.use)
+        required = (identity, policy, masking, recorder, gate)
+        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required)
+        return (*required, self._interlock)
+
+    # --- what rooms need of each other ---
+
+    def _known_values(self, session: str) -> KnownValues:
+        known = self._known.setdefault(session, KnownValues())
+        self._known.move_to_end(session)
+        while len(self._known) > SESSIONS_KNOWN:
+            self._known.popitem(last=False)
+        return known
+
+    def _masker(self, canonical: CanonicalRequest, client: str, session: str) -> Masker:
+        if self._live is None:
+            raise StartError("no documents are loaded")
+        return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(session))
+
+    def _mask_question(self, canonical: CanonicalRequest, client: str) -> str:
+        if not canonical.body:
+            return ""
+        return self._masker(canonical, client, "").mask_body("application/json", canonical.body).body.decode()
+
+    def _mask_request(self, state: Exchange) -> bytes:
+        """A request body as it may be stored; nothing of it where it was refused before it was understood."""
+        canonical = state.canonical
+        if canonical is None or not canonical.body or canonical.document is None or state.client is None:
+            return b""
+        masker = self._masker(canonical, state.client.name, state.session)
+        return masker.mask_body("application/json", canonical.body).body
+
+    # --- while it runs ---
+
+    async def running(self) -> None:
+        owner = ctx.master
+        period = owner.options.pratique_reload
+        if period > 0:
+            self._tasks.append(asyncio.create_task(self._reload(period)))
+        logger.warning("pratique serves %s", owner.options.mode[0].removeprefix("reverse:"))
+
+    async def _reload(self, period: float) -> None:
+        while self._live is not None:
+            await asyncio.sleep(period)
+            await asyncio.to_thread(self._live.reload)
+
+    def done(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Also called when the script is unloaded, deleted or edited: nothing is served from then on."""
+        for task in self._tasks:
+            task.cancel()
+        if self._interlock is not None:
+            self._interlock.close("the bundle was unloaded")
+
+
+def _make_state(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = state / ".writable"
+        probe.write_bytes(b"pratique")
+        probe.unlink()
+    except OSError as error:
+        raise StartError(f"the state folder `{state}` cannot be written: {error.strerror}") from None
+
+
+def start_or_exit(bundle: Bundle, owner: master.Master) -> None:
+    """Install, or end the process with one readable line per error."""
+    try:
+        bundle.install(owner)
+    except PratiqueError as error:
+        sys.stderr.write("".join(f"pratique: {line}\n" for line in str(error).splitlines()))
+        sys.exit(1)

@@ -1,0 +1,182 @@
+"""The typed state of one request, and what every hook must go through.
+
+Belongs here: `Exchange` (one per flow), where it is kept, `answer` (a refusal becomes the flow's response) and `guarded`
+(no exception leaves a hook). mitmproxy logs an exception in a hook and *forwards the flow*, so an unguarded hook is a hole.
+
+State is never kept in `flow.metadata`: what is put there is written to flow files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from pratique.errors import PratiqueError, Refused
+from pratique.kube import status
+from pratique.kube.canonical import CanonicalRequest, RawRequest
+
+if TYPE_CHECKING:
+    from pratique.identity.clients import Client
+    from pratique.verdict import Verdict
+
+logger = logging.getLogger("pratique")
+Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+
+@dataclass(eq=False)
+class Exchange:
+    """One request and its answer, from the first header to the last byte. Times are seconds since the epoch."""
+
+    audit_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: float = 0.0
+    client: Client | None = None
+    session: str = ""
+    canonical: CanonicalRequest | None = None
+    verdict: Verdict | None = None
+    approval: str = ""
+    """Id of the granted approval that this request uses up."""
+    admitted: str = ""
+    """Name under which the open request is counted."""
+    refusal: Refused | None = None
+    """What the gateway answered instead of the cluster."""
+    cleared: bool = False
+    """INVARIANT: true only where the credential was written by the gate. The interlock lets nothing else pass."""
+    shown: bool = False
+    """INVARIANT: true only where masking has seen the response (or its stream is set up). Nothing else leaves."""
+    recorded: bool = False
+    masked: dict[str, int] = field(default_factory=dict)
+    """Mask rule id → how many values it replaced."""
+    error_id: str = ""
+    streaming: bool = False
+    stream: Any = None
+    stream_bytes: int = 0
+    stream_sha256: str = ""
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the client left; nothing may be executed for it any more."""
+    ended: bool = False
+
+    def refuse(self, refusal: Refused) -> None:
+        """The first refusal stands: later hooks still run after an answer was set."""
+        self.refusal = self.refusal or refusal
+
+
+_EXCHANGES: WeakKeyDictionary[Any, Exchange] = WeakKeyDictionary()
+
+
+def exchange(flow: Any) -> Exchange:
+    """The exchange of a flow, made on first use."""
+    found = _EXCHANGES.get(flow)
+    if found is None:
+        found = _EXCHANGES[flow] = Exchange()
+    return found
+
+
+def find(flow: Any) -> Exchange | None:
+    """The exchange of a flow, or None where no hook of ours has seen it."""
+    return _EXCHANGES.get(flow)
+
+
+def open_exchanges() -> list[tuple[Any, Exchange]]:
+    """Every flow that is still referenced, with its exchange."""
+    return list(_EXCHANGES.items())
+
+
+def answer(flow: http.HTTPFlow, refusal: Refused) -> None:
+    """Answer with a Status; what the cluster may have said is gone."""
+    state = exchange(flow)
+    state.refuse(refusal)
+    stands = state.refusal or refusal
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"audit-id", state.audit_id.encode())]
+    if stands.code == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="pratique"'))
+    if stands.retry_after is not None:
+        headers.append((b"retry-after", str(stands.retry_after).encode()))
+    flow.response = http.Response.make(stands.code, status.from_refused(stands), http.Headers(headers))
+    state.shown = True
+
+
+def raw_request(flow: http.HTTPFlow) -> RawRequest:
+    """The request as it came, in bytes. An absolute-form target of HTTP/1.1, which mitmproxy takes apart, is put together."""
+    request = flow.request
+    target = request.data.path
+    if request.data.authority and not (request.is_http2 or request.is_http3):
+        target = request.data.scheme + b"://" + request.data.authority + target
+    headers = tuple(request.headers.fields)
+    return RawRequest(request.data.method, target, headers, request.raw_content or b"", request.http_version)
+
+
+def fault(state: Exchange, exc: BaseException, where: str) -> Refused:
+    """Turn any exception into a refusal. The log names the class and the place, never the text: it may hold a value."""
+    if isinstance(exc, Refused):
+        return exc
+    state.error_id = state.error_id or secrets.token_hex(6)
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    logger.error("%s failed: %s at %s (error id %s)", where, type(exc).__name__, place, state.error_id)
+    if isinstance(exc, PratiqueError):
+        message = f"{exc} (error id {state.error_id})"
+        return Refused(exc.code, exc.reason, message, rule=f"fault/{type(exc).__name__}")
+    message = f"the gateway failed and refused the request (error id {state.error_id})"
+    return Refused(500, "InternalError", message, rule="fault/exception")
+
+
+def guarded(on_fault: Callable[[http.HTTPFlow, Refused], None]) -> Callable[[Hook], Hook]:
+    """Wrap a hook: whatever it raises becomes a refusal, which `on_fault(flow, refusal)` applies.
+
+    If even that raises, the flow is killed: the client sees a closed connection, the cluster sees nothing.
+    """
+
+    def decorate(hook: Hook) -> Hook:
+        name = getattr(hook, "__qualname__", str(hook))
+
+        def failed(flow: http.HTTPFlow, exc: BaseException) -> None:
+            try:
+                on_fault(flow, fault(exchange(flow), exc, name))
+            except Exception:  # noqa: BLE001 - the last line of defence: no answer is safe, so none is given
+                kill(flow)
+
+        if inspect.iscoroutinefunction(hook):
+
+            @functools.wraps(hook)
+            async def call_async(self: Any, flow: Any) -> None:
+                try:
+                    await hook(self, flow)
+                except asyncio.CancelledError:
+                    failed(flow, Refused(503, "ServiceUnavailable", "the gateway is stopping. Repeat the request"))
+                    raise
+                except Exception as exc:  # noqa: BLE001 - every exception is a refusal
+                    failed(flow, exc)
+
+            return call_async  # type: ignore[return-value]  # same signature by construction
+
+        @functools.wraps(hook)
+        def call(self: Any, flow: Any) -> None:
+            try:
+                hook(self, flow)
+            except Exception as exc:  # noqa: BLE001 - every exception is a refusal
+                failed(flow, exc)
+
+        return call  # type: ignore[return-value]  # same signature by construction
+
+    return decorate
+
+
+def kill(flow: Any) -> None:
+    """End the flow without an answer. `flow.kill()` refuses where mitmproxy believes that nothing is left to kill."""
+    state = exchange(flow)
+    state.cleared = False
+    if getattr(flow, "killable", False):
+        flow.kill()
+

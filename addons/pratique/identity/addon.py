@@ -1,0 +1,105 @@
+"""Hooks of the identity room: who calls (`Identity`, first in the chain), and as whom we call (`Gate`, after all others).
+
+Two entries of one room, because the credential is written only after everything else has agreed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from mitmproxy import ctx, http
+
+from pratique.errors import Refused
+from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
+from pratique.identity.clients import Clients
+from pratique.identity.credentials import CredentialSource
+from pratique.identity.gate import attach_credential
+from pratique.identity.server import Server
+from pratique.identity.strip import strip_credentials
+from pratique.kube.canonical import headers_only
+
+
+class Identity:
+    """Authenticates the client and takes its credentials off the request, before anything else is thought about."""
+
+    name = "identity"
+
+    def __init__(self, clients: Callable[[], Clients]) -> None:
+        self._clients = clients
+        self._open: Counter[str] = Counter()
+
+    @guarded(answer)
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        state.started = time.time()
+        raw = raw_request(flow)
+        flow.request.headers = http.Headers(strip_credentials(raw.headers))
+        if flow.is_replay:
+            raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
+        state.client = self._clients().authenticate(raw.headers, state.started)
+        headers_only(raw)
+        self._admit(state)
+
+    def _admit(self, state: Exchange) -> None:
+        name = state.client.name if state.client else ""
+        if self._open[name] >= ctx.options.pratique_streams:
+            raise Refused(429, "TooManyRequests", f"client `{name}` has too many open requests", rule="identity/streams")
+        self._open[name] += 1
+        state.admitted = name
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        if flow.websocket is None:
+            self._leave(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._leave(flow)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        self._leave(flow)
+
+    def _leave(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        name, state.admitted = state.admitted, ""
+        if name:
+            self._open[name] -= 1
+
+
+class Gate:
+    """Writes the upstream credential. The token is the gate: without this a request arrives with no credential."""
+
+    name = "gate"
+
+    def __init__(
+        self, source: CredentialSource, server: Server, consume: Callable[[str, Exchange], Awaitable[None]]
+    ) -> None:
+        """`consume(approval id, exchange)` uses an approval up; it raises Refused if it cannot be used (any more)."""
+        self._source = source
+        self._server = server
+        self._consume = consume
+
+    async def running(self) -> None:
+        await self._source.start()
+
+    async def done(self) -> None:
+        await self._source.stop()
+
+    @guarded(answer)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        if state.refusal is not None or flow.response is not None:
+            return
+        if state.verdict is None or state.canonical is None:
+            raise Refused(500, "InternalError", "no verdict was reached for this request", rule="gate/verdict")
+        credential = await self._source.credential(time.time())
+        if state.gone.is_set():
+            raise Refused(499, "ClientGone", "the client left before its request was sent", rule="gate/gone")
+        if state.approval:
+            await self._consume(state.approval, state)
+        headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential)
+        headers.append((b"Audit-ID", state.audit_id.encode()))
+        flow.request.headers = http.Headers(headers)
+        flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"
+        flow.request.host_header = str(self._server).removeprefix("https://")
+        state.cleared = True

@@ -1,0 +1,255 @@
+"""The interlock: refuses every flow that is not positively cleared, whatever the other addons did or failed to do.
+
+Its own entry of mitmproxy's chain, after all others: an exception in another addon, an unloaded script or a wrong order
+leaves it standing. Hooks only; what it checks is one line each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mitmproxy import ctx, http, tcp
+from mitmproxy.connection import Client
+from mitmproxy.proxy import layer, layers, tunnel
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from pratique import settings
+from pratique.errors import Refused, StartError
+from pratique.exchange import answer, exchange, find, kill
+from pratique.interlock.layers import EndStreams, Limits, RefuseConnection, StatusHttpLayer, error_response
+
+logger = logging.getLogger("pratique")
+TLS_HANDSHAKE = 0x16
+"""First byte of a TLS record with a ClientHello (RFC 8446 5.1)."""
+
+
+class Endpoint(Protocol):
+    """Where the cluster is."""
+
+    host: str
+    port: int
+
+
+class Interlock:
+    """`required` are the addons that must be in the chain; one missing and nothing is served."""
+
+    name = "interlock"
+
+    def __init__(self, server: Endpoint, tls_server_name: str | None, required: tuple[Any, ...]) -> None:
+        self._server = server
+        self._tls_server_name = tls_server_name
+        self._required = required
+        self._cleared: Counter[str] = Counter()
+        self._upgraded: set[str] = set()
+        self._serving = False
+        self._closed = "the gateway is starting"
+
+    # --- when it serves at all ---
+
+    def running(self) -> None:
+        """Last of the start: whatever is wrong with the options ends the process before a request is served."""
+        try:
+            settings.check(ctx.options)
+            self._check_mode()
+        except StartError as error:
+            sys.stderr.write(f"pratique: {error}\n")
+            sys.exit(1)
+        self._serving, self._closed = True, ""
+
+    def configure(self, updated: set[str]) -> None:
+        """An option changed while running (console, config file): stop serving where it opens the gateway."""
+        if not self._serving:
+            return
+        try:
+            settings.check(ctx.options)
+            self._check_mode()
+        except StartError as error:
+            self.close(str(error))
+            logger.error("option change %s: %s", sorted(updated), error)
+
+    def close(self, reason: str) -> None:
+        """Serve nothing from now on."""
+        self._serving, self._closed = False, reason
+
+    def _check_mode(self) -> None:
+        wanted = f"reverse:https://{self._server.host}:{self._server.port}"
+        bracketed = f"reverse:https://[{self._server.host}]:{self._server.port}"
+        if list(ctx.options.mode) not in ([wanted], [bracketed]):
+            raise StartError(f"option `mode` must be `{wanted}`: any other mode is an open proxy")
+        web = (getattr(ctx.options, "web_host", None), getattr(ctx.options, "web_port", None))
+        if self._server.port == web[1] and self._server.host in {web[0], "127.0.0.1", "::1", "localhost"}:
+            raise StartError("the Cluster's `server` is mitmweb's own address: its API would be reachable by clients")
+
+    # --- connections ---
+
+    def client_connected(self, client: Client) -> None:
+        """mitmproxy allows five upstream connections per client connection: a sixth watch would wait for ever."""
+        if client.transport_protocol != "tcp":
+            client.error = "only TCP is served"
+            return
+        for handler in ctx.master.addons.get("proxyserver").connections.values():
+            if handler.client is client:
+                limit = ctx.options.pratique_connections
+                handler.max_conns.default_factory = lambda: asyncio.Semaphore(limit)
+
+    def client_disconnected(self, client: Client) -> None:
+        self._cleared.pop(client.id, None)
+        self._upgraded.discard(client.id)
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        """Only HTTP to the cluster, over TLS unless the operator allowed plaintext; mitmproxy guesses otherwise."""
+        context = nextlayer.context
+        if len(context.layers) != 1 or nextlayer.layer:
+            return
+        data = nextlayer.data_client()
+        if not data:
+            return
+        try:
+            nextlayer.layer = self._layers(context, tls=data[0] == TLS_HANDSHAKE)
+        except Exception:  # noqa: BLE001 - without a layer of ours mitmproxy would choose one of its own
+            logger.error("interlock: no layer for a connection")
+            nextlayer.layer = RefuseConnection(context, b"")
+
+    def _layers(self, context: Any, *, tls: bool) -> layer.Layer:
+        if context.client.transport_protocol != "tcp":
+            return RefuseConnection(context, b"")
+        if not tls and not ctx.options.pratique_plaintext:
+            return RefuseConnection(context, error_response(400, "plaintext"))
+        limits = Limits(ctx.options.pratique_request_limit, ctx.options.pratique_response_limit)
+        stack = tunnel.LayerStack()
+        stack /= layers.ServerTLSLayer(context)
+        if tls:
+            stack /= layers.ClientTLSLayer(context)
+        stack /= StatusHttpLayer(context, limits, _left)
+        first: layer.Layer = stack[0]
+        return first
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """INVARIANT: a connection to the cluster is only dialled for a client that has a cleared request open."""
+        if data.server.address != (self._server.host, self._server.port):
+            data.server.error = "not the cluster"
+        elif not self._cleared[data.client.id]:
+            data.server.error = "no cleared request"
+        elif self._tls_server_name:
+            data.server.sni = self._tls_server_name
+
+    # --- requests ---
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """INVARIANT: nothing goes upstream that the gate did not clear, and that is not for the cluster."""
+        self._or_refuse(flow, self._request)
+
+    def _request(self, flow: http.HTTPFlow) -> None:
+        state = find(flow)
+        if state is not None and state.refusal is not None:
+            answer(flow, state.refusal)
+        elif not self._serves():
+            raise Refused(503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed")
+        elif flow.is_replay or flow.request.stream or state is None or not state.cleared or flow.response is not None:
+            raise Refused(503, "ServiceUnavailable", "no verdict was reached for this request", rule="interlock/verdict")
+        elif (flow.request.host, flow.request.port, flow.request.scheme) != (self._server.host, self._server.port, "https"):
+            raise Refused(503, "ServiceUnavailable", "the request was for another host", rule="interlock/host")
+        else:
+            self._cleared[flow.client_conn.id] += 1
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Runs for the gateway's own answers too. A stream that masking did not set up is killed before its first byte."""
+        state = find(flow)
+        if state is None or (state.refusal is None and not state.cleared):
+            kill(flow)
+        elif flow.response is not None and flow.response.stream and flow.response.stream is not state.stream:
+            kill(flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """INVARIANT: no byte of a response is sent that masking has not shown and the recorder has not recorded."""
+        self._or_refuse(flow, self._response)
+        self._done(flow)
+
+    def _response(self, flow: http.HTTPFlow) -> None:
+        state = find(flow)
+        if state is None or not state.shown or not state.recorded:
+            raise Refused(502, "BadGateway", "the response was not masked and recorded", rule="interlock/response")
+        if flow.response is not None and flow.response.status_code == 101:
+            if not state.cleared or state.canonical is None or not state.canonical.upgrade:
+                raise Refused(502, "BadGateway", "an upgrade that was not asked for", rule="interlock/upgrade")
+            self._upgraded.add(flow.client_conn.id)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._done(flow)
+
+    def _done(self, flow: http.HTTPFlow) -> None:
+        state = find(flow)
+        if state is not None and state.cleared and not state.ended:
+            state.ended = True
+            self._cleared[flow.client_conn.id] -= 1
+
+    def _serves(self) -> bool:
+        chain = ctx.master.addons.chain
+        missing = [addon for addon in self._required if not any(entry is addon for entry in chain)]
+        if missing:
+            self.close("an addon was unloaded")
+        return self._serving and not missing
+
+    def _or_refuse(self, flow: http.HTTPFlow, check: Callable[[http.HTTPFlow], None]) -> None:
+        """The last hook of all: nothing stands behind it, so any failure ends in an answer of ours or in a kill."""
+        try:
+            check(flow)
+        except Refused as refusal:
+            exchange(flow).refusal = refusal
+            self._answer(flow, refusal)
+        except Exception:  # noqa: BLE001 - nothing stands behind this
+            kill(flow)
+
+    def _answer(self, flow: http.HTTPFlow, refusal: Refused) -> None:
+        flow.request.headers.pop("authorization", None)
+        try:
+            answer(flow, refusal)
+        except Exception:  # noqa: BLE001 - nothing stands behind this
+            kill(flow)
+
+    # --- what is tunnelled after an upgrade ---
+
+    def tcp_start(self, flow: tcp.TCPFlow) -> None:
+        """SPDY. `flow.kill()` does not stop a live TCP flow, so the connection itself is closed."""
+        if flow.client_conn.id not in self._upgraded:
+            close_connection(flow.client_conn)
+
+    def tcp_message(self, flow: tcp.TCPFlow) -> None:
+        """mitmproxy keeps every message of a connection in memory."""
+        if flow.client_conn.id not in self._upgraded:
+            flow.messages[-1].content = b""
+            close_connection(flow.client_conn)
+        del flow.messages[:-1]
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        if flow.websocket is None:
+            return
+        state = find(flow)
+        if state is None or not state.cleared:
+            flow.websocket.messages[-1].drop()
+            close_connection(flow.client_conn)
+        del flow.websocket.messages[:-1]
+
+    async def done(self) -> None:
+        """End open streams as if the cluster had ended them: clients see an end, not a broken connection."""
+        self.close("the gateway is stopping")
+        handlers = list(ctx.master.addons.get("proxyserver").connections.values())
+        for handler in handlers:
+            await handler.server_event(EndStreams())
+
+
+def _left(flow: http.HTTPFlow) -> None:
+    if (state := find(flow)) is not None:
+        state.gone.set()
+
+
+def close_connection(client: Client) -> None:
+    """Close a live client connection; mitmproxy then closes its upstream."""
+    for handler in ctx.master.addons.get("proxyserver").connections.values():
+        if handler.client is client and (transport := handler.transports.get(client)) and transport.handler:
+            transport.handler.cancel("closed by pratique")

@@ -1,0 +1,205 @@
+"""mitmproxy's HTTP layers, with three differences. Set through the `next_layer` hook, mitmproxy's own extension point.
+
+1. Every error that mitmproxy answers by itself (upstream down, malformed request) is a Kubernetes Status, not a web page.
+2. Request and response bodies have limits of their own, and a request head is looked at before it is parsed.
+3. A client that leaves is noticed at once (HTTP/2 resets fire no hook), and streams can be ended in an orderly way.
+
+Relies on mitmproxy 12.2's `proxy.layers.http`; `tests/interlock/test_layers.py` fails when an upgrade changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import flow as mitmflow
+from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.net.http import http1
+from mitmproxy.http import Headers, Response
+from mitmproxy.proxy import commands, context, events, layer
+from mitmproxy.proxy.layers.http import HTTPMode, HttpLayer, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
+    ResponseEndOfMessage,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http2 import Http2Server
+
+from pratique.errors import Refused
+from pratique.interlock.head import check_head
+from pratique.kube import status
+
+Commands = Generator[commands.Command, Any, Any]
+
+REASONS = {
+    400: "BadRequest",
+    413: "RequestEntityTooLarge",
+    431: "RequestHeaderFieldsTooLarge",
+    502: "BadGateway",
+    504: "Timeout",
+}
+
+
+@dataclass
+class EndStreams(events.Event):
+    """End every stream of a connection as if the cluster had ended it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes of one body that are buffered."""
+
+    request: int
+    response: int
+
+
+def error_status(code: int, message: str) -> bytes:
+    """The Status for an error that mitmproxy found. Its own text may quote bytes, so only a fixed text is shown."""
+    texts = {
+        400: "the request is not well-formed HTTP and was refused",
+        413: "the request body is larger than the gateway (and the API server) accepts",
+        502: "the cluster's API server could not be reached, or its answer was not usable",
+    }
+    del message
+    return status.from_refused(Refused(code, REASONS.get(code, "InternalError"), texts.get(code, "refused")))
+
+
+def error_response(code: int, message: str) -> bytes:
+    """A whole HTTP/1.1 response with that Status; the connection closes after it."""
+    headers = Headers([(b"content-type", b"application/json"), (b"connection", b"close")])
+    return http1.assemble_response(Response.make(code, error_status(code, message), headers))
+
+
+class StatusHttp1Server(Http1Server):
+    """HTTP/1.1 towards the client."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if isinstance(event, events.DataReceived):
+            try:
+                check_head(bytes(self.buf))
+            except Refused as refusal:
+                yield commands.SendData(self.conn, error_response(refusal.code, str(refusal)))
+                yield commands.CloseConnection(self.conn)
+                self.state = self.wait
+                return
+        for command in super().read_headers(event):
+            if isinstance(command, commands.SendData):
+                yield commands.SendData(self.conn, error_response(400, ""))
+            else:
+                yield command
+
+    def send(self, event: Any) -> Commands:
+        code = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None
+        if code is not None and not self.response and self.conn.state & ConnectionState.CAN_WRITE:
+            yield commands.SendData(self.conn, error_response(code, event.message))
+            yield commands.CloseConnection(self.conn)
+            return
+        yield from super().send(event)
+
+
+class StatusHttp2Server(Http2Server):
+    """HTTP/2 towards the client."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, ResponseProtocolError) and (code := event.code.http_status_code()) is not None:
+            stream = self.h2_conn.streams.get(event.stream_id)
+            if stream and self.is_open_for_us(event.stream_id) and not stream.state_machine.headers_sent:
+                headers = [(b":status", b"%d" % code), (b"content-type", b"application/json")]
+                self.h2_conn.send_headers(event.stream_id, headers)
+                self.h2_conn.send_data(event.stream_id, error_status(code, event.message), end_stream=True)
+                if data := self.h2_conn.data_to_send():
+                    yield commands.SendData(self.conn, data)
+                return
+        yield from super()._handle_event(event)
+
+
+class LimitedHttpStream(HttpStream):
+    """One request. `limits` and `left` are set by the layer that makes it."""
+
+    limits: Limits
+    left: Callable[[Any], None]
+
+    def check_body_size(self, request: bool) -> Commands:  # noqa: FBT001 - mitmproxy's signature
+        limit = self.limits.request if request else self.limits.response
+        buffered = len(self.request_body_buf if request else self.response_body_buf)
+        try:
+            announced = http1.expected_http_body_size(self.flow.request, None if request else self.flow.response)
+        except ValueError:
+            announced = None
+        streamed = not request and self.flow.response is not None and self.flow.response.stream
+        if streamed or max(buffered, announced or 0) <= limit or (not request and self._will_stream()):
+            return False
+        yield from self._too_large(request)
+        return True
+
+    def _will_stream(self) -> bool:
+        """Response headers are not judged yet: the `responseheaders` hook decides whether the body streams."""
+        return not self.response_body_buf
+
+    def _too_large(self, request: bool) -> Commands:  # noqa: FBT001 - as above
+        message = f"{'request' if request else 'response'} body exceeds the limit"
+        code = ErrorCode.REQUEST_TOO_LARGE if request else ErrorCode.RESPONSE_TOO_LARGE
+        self.flow.error = mitmflow.Error(message)
+        yield HttpErrorHook(self.flow)
+        yield SendHttp(ResponseProtocolError(self.stream_id, message, code), self.context.client)
+        self.client_state = self.state_errored
+        if not request:
+            yield SendHttp(RequestProtocolError(self.stream_id, message, code), self.context.server)
+        self.server_state = self.state_errored
+        self.flow.live = False
+
+
+class StatusHttpLayer(HttpLayer):
+    """The HTTP layer of one client connection."""
+
+    def __init__(self, ctx: context.Context, limits: Limits, left: Callable[[Any], None]) -> None:
+        super().__init__(ctx, HTTPMode.transparent)
+        self._limits = limits
+        self._left = left
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            server: type[Http1Server | Http2Server] = (
+                StatusHttp2Server if self.context.client.alpn == b"h2" else StatusHttp1Server
+            )
+            self.connections.setdefault(self.context.client, server(self.context.fork()))
+        if isinstance(event, EndStreams):
+            yield from self._end_streams()
+            return
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        stream = LimitedHttpStream(self.context.fork(), stream_id)
+        stream.limits, stream.left = self._limits, self._left
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+    def event_to_child(self, child: Any, event: events.Event) -> Commands:
+        if isinstance(event, RequestProtocolError) and isinstance(child, HttpStream) and hasattr(child, "flow"):
+            self._left(child.flow)
+        yield from super().event_to_child(child, event)
+
+    def _end_streams(self) -> Commands:
+        for stream in list(self.streams.values()):
+            if stream.server_state == stream.state_stream_response_body:
+                server: Connection = stream.flow.server_conn
+                yield from self.event_to_child(stream, ResponseEndOfMessage(stream.stream_id))
+                yield commands.CloseConnection(server)
+
+
+class RefuseConnection(layer.Layer):
+    """Answers the first bytes of a connection that is not served (`answer` may be empty) and closes it."""
+
+    def __init__(self, ctx: context.Context, answer: bytes) -> None:
+        super().__init__(ctx)
+        self._answer = answer
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start):
+            if self._answer:
+                yield commands.SendData(self.context.client, self._answer)
+            yield commands.CloseConnection(self.context.client)

@@ -1,0 +1,1 @@
+"""The Kubernetes wire, pure: request attributes, canonical form, Status bodies, objects in a response, stream framing."""

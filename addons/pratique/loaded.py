@@ -1,0 +1,74 @@
+"""I/O: everything that one policy folder says, read and checked as a whole, and swapped as a whole.
+
+Belongs here: `Loaded` and its reload. A set with any error is never used: at start it is fatal (the caller stops), later the
+old set stays and the error is logged loudly.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from pratique.documents import fingerprint, read_folder
+from pratique.errors import DocumentError, DocumentErrors
+from pratique.identity.clients import Clients
+from pratique.identity.clusters import ClusterSpec, cluster_from
+from pratique.masking.rules import MaskSet, compile_masks
+from pratique.policy.decision import PolicySet, compile_policies
+
+logger = logging.getLogger("pratique")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One consistent set."""
+
+    cluster: ClusterSpec
+    clients: Clients
+    policies: PolicySet
+    masks: MaskSet
+
+
+def load(folder: Path) -> Loaded:
+    """Read a folder. DocumentErrors with every error of every room."""
+    documents = read_folder(folder)
+    errors: list[DocumentError] = []
+    parts: list[object] = []
+    for read in (cluster_from, Clients.from_documents, compile_policies, compile_masks):
+        try:
+            parts.append(read(documents))
+        except DocumentErrors as found:
+            errors += found.errors
+    if errors:
+        raise DocumentErrors(errors)
+    cluster, clients, policies, masks = parts
+    return Loaded(cluster, clients, policies, masks)  # type: ignore[arg-type]  # in the order of the loop above
+
+
+class Live:
+    """The set that is in force."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen = fingerprint(folder)
+        self.current = load(folder)
+
+    def reload(self) -> bool:
+        """Look at the folder; True if a new set is in force. Never raises: an unreadable set changes nothing."""
+        try:
+            seen = fingerprint(self.folder)
+            if seen == self._seen:
+                return False
+            new = load(self.folder)
+        except (DocumentErrors, OSError) as error:
+            if str(error) != getattr(self, "_said", ""):
+                self._said = str(error)
+                logger.error("the edited documents are NOT in force, the old ones stay:\n%s", error)
+            return False
+        if new.cluster != self.current.cluster:
+            logger.error("a changed `kind: Cluster` needs a restart; the old one stays, the other documents are in force")
+        self._seen, self._said = seen, ""
+        self.current = Loaded(self.current.cluster, new.clients, new.policies, new.masks)
+        logger.warning("documents reloaded from %s", self.folder)
+        return True

@@ -1,0 +1,167 @@
+"""Hooks of the masking room: writes that carry a mask are refused, what comes back is masked, whole or as it streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from mitmproxy import http
+
+from pratique.errors import MaskError, PratiqueError, Refused
+from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
+from pratique.kube.response import response_headers, warning
+from pratique.masking.known import KnownValues
+from pratique.masking.masker import Masker
+from pratique.masking.rules import MaskSet
+from pratique.masking.writeback import refuse_masks, refuse_oracles
+
+WORKER_BYTES = 1 << 18
+"""Bodies above this are masked in a thread: 256 KiB take about 2 ms, and nobody else is served meanwhile."""
+ENDED = b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the gateway ended this watch: an event could not be masked","reason":"InternalError","code":500}}\n'
+
+
+def _refuse_response(flow: http.HTTPFlow, refusal: Refused) -> None:
+    """A response hook failed. A stream has begun or may never end, so it is cut; anything else is replaced."""
+    state = exchange(flow)
+    if state.streaming or (flow.response is not None and flow.response.status_code == 101):
+        kill(flow)
+        return
+    state.refusal = refusal
+    answer(flow, refusal)
+
+
+def _refuse_headers(flow: http.HTTPFlow, refusal: Refused) -> None:
+    """`responseheaders` failed: the body is not here yet. The `response` hook answers, or the stream is never begun."""
+    state = exchange(flow)
+    state.refusal = refusal
+    if flow.response is not None:
+        flow.response.stream = False
+    if flow.response is None or flow.response.status_code == 101 or (state.canonical and state.canonical.stream):
+        kill(flow)
+
+
+class Masking:
+    """Masks by the rules of the loaded MaskPolicy documents."""
+
+    name = "masking"
+
+    def __init__(self, masks: Callable[[], MaskSet], known: Callable[[str], KnownValues]) -> None:
+        """`known(session)` are the values that were masked in a session."""
+        self._masks = masks
+        self._known = known
+
+    @guarded(answer)
+    def request(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        if state.refusal is not None or state.canonical is None:
+            return
+        refuse_masks(state.canonical.document, state.canonical.attributes)
+        refuse_oracles(state.canonical, self._masks())
+
+    @guarded(_refuse_headers)
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        if state.refusal is not None or flow.response is None:
+            return
+        response, masker = flow.response, self._masker(state)
+        upgrade = response.status_code == 101
+        # The framing headers stay until the body is known: mitmproxy reads it by them.
+        framing = [(n, v) for n, v in response.headers.fields if n.lower() in {b"content-length", b"transfer-encoding"}]
+        encoding = response.headers.get("content-encoding", "identity").lower()
+        if encoding not in {"", "identity"}:
+            raise MaskError(f"the cluster compressed its answer with `{encoding}` although it was not asked to")
+        kept = response_headers(list(response.headers.fields), upgrade=upgrade, mask=masker.mask_text)
+        response.headers = http.Headers([*kept, *framing])
+        response.reason = ""
+        if upgrade:
+            state.shown = True
+        elif 200 <= response.status_code < 300 and _streams(state):
+            self._stream(flow, state, masker)
+
+    def _stream(self, flow: http.HTTPFlow, state: Exchange, masker: Masker) -> None:
+        response = flow.response
+        if response is None or state.canonical is None:
+            return
+        content_type = response.headers.get("content-type", "")
+        watch = state.canonical.attributes.verb == "watch"
+        if watch and not content_type.startswith("application/json"):
+            raise MaskError(f"a watch was answered as `{content_type}`")
+        stream = masker.watch_stream() if watch else masker.text_stream()
+        state.stream = Stream(state, masker, stream, ENDED if watch else b"")
+        response.stream = state.stream
+        response.headers.pop("content-length", None)
+        state.streaming = True
+
+    @guarded(_refuse_response)
+    async def response(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        if state.refusal is not None:
+            answer(flow, state.refusal)
+            return
+        if flow.response is None or flow.response.status_code == 101:
+            return
+        flow.response.trailers = None
+        if state.streaming:
+            state.shown = True
+            return
+        await self._mask(flow.response, state)
+
+    async def _mask(self, response: http.Response, state: Exchange) -> None:
+        body = response.raw_content or b""
+        content_type = response.headers.get("content-type", "")
+        masker = self._masker(state)
+        if len(body) > WORKER_BYTES:
+            masked = await asyncio.to_thread(masker.mask_body, content_type, body)
+        else:
+            masked = masker.mask_body(content_type, body)
+        response.headers.pop("transfer-encoding", None)
+        response.raw_content = masked.body
+        if response.status_code not in {204, 304} and not (state.canonical and state.canonical.method == "HEAD"):
+            response.headers["content-length"] = str(len(masked.body))
+        state.masked = dict(masked.hits)
+        if masked.hits:
+            rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(masked.hits.items()))
+            response.headers.fields = (*response.headers.fields, warning(f"pratique masked values: {rules}"))
+        state.shown = True
+
+    def _masker(self, state: Exchange) -> Masker:
+        if state.canonical is None or state.client is None:
+            raise Refused(500, "InternalError", "no request is known for this response", rule="masking/request")
+        return Masker(self._masks(), state.canonical.attributes, state.client.name, self._known(state.session))
+
+
+def _streams(state: Exchange) -> bool:
+    canonical = state.canonical
+    return canonical is not None and (canonical.stream or canonical.attributes.subresource == "log")
+
+
+class Stream:
+    """The stream callable of one response: bytes in, masked bytes out. Must be synchronous and must not raise."""
+
+    def __init__(self, state: Exchange, masker: Masker, stream: Any, ended: bytes) -> None:
+        self._state = state
+        self._masker = masker
+        self._stream = stream
+        self._ended = ended
+        self._failed = False
+        self.bytes_sent = 0
+        self.on_data: Callable[[bytes], None] = lambda _data: None
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        """mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
+        if self._failed:
+            return []
+        try:
+            out = self._stream.feed(data) if data else self._stream.close()
+            if out:
+                self.on_data(out)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing more of the body is shown
+            self._failed = True
+            if not isinstance(exc, PratiqueError):
+                fault(self._state, exc, "masking.stream")
+            self._state.error_id = self._state.error_id or "stream"
+            self._state.gone.set()
+            return [self._ended] if self._ended else []
+        self.bytes_sent += len(out)
+        return [out] if out else []

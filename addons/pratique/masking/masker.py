@@ -1,0 +1,251 @@
+"""The masker of one request: bodies, watches, text, headers.
+
+Belongs here: which content is masked how, and the refusal of what cannot be. Not here: mitmproxy (`addon.py`), the masking of one document
+(`body.py`), of text (`text.py`).
+
+Fail closed: a body that no branch here can take apart raises MaskError, and nothing of it is shown. `mask_body` may run in a worker
+thread; streams belong to the thread that feeds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from msgspec import Raw
+
+from pratique.errors import FramingError, MaskError
+from pratique.kube.attributes import RequestAttributes
+from pratique.kube.objects import ObjectType, columns_of, fields_of, rewrite, type_of_request
+from pratique.kube.watch import MAX_EVENT, EventLines
+from pratique.masking.body import DocumentMasker
+from pratique.masking.known import KnownValues
+from pratique.masking.mask import Mask
+from pratique.masking.patterns import PatternSet
+from pratique.masking.plan import Plan
+from pratique.masking.rules import MaskSet
+from pratique.masking.text import TextMasker, TextStream
+
+# OpenAPI documents describe types and hold no objects; old kubectl reads them as protobuf only.
+_OPAQUE = ("/openapi/",)
+_TEXT = frozenset({"text/plain", "text/html", "application/openmetrics-text"})
+TABLE_COLUMN = "table-column"  # what is counted for a cell under a sensitive column name
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A body that can be shown, and how often each rule masked something (rule ids POLICY/RULE, names of patterns)."""
+
+    body: bytes
+    hits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """For a `Warning` header; "" if nothing was masked."""
+        return summary(self.hits)
+
+
+def summary(hits: dict[str, int]) -> str:
+    """`3 values masked (default/secret-data: 3)`."""
+    if not hits:
+        return ""
+    total = sum(hits.values())
+    return f"{total} value{'s' if total > 1 else ''} masked ({', '.join(f'{rule}: {hits[rule]}' for rule in sorted(hits))})"
+
+
+class Stream(Protocol):
+    """Bytes in, bytes that can be shown out. `hits` grows."""
+
+    @property
+    def hits(self) -> dict[str, int]: ...
+    def feed(self, data: bytes) -> bytes: ...
+    def flush(self) -> bytes: ...
+    def close(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What all parts of one request share."""
+
+    mask_set: MaskSet
+    kind: ObjectType
+    namespace: str
+    client: str
+    known: KnownValues
+
+    @property
+    def mask(self) -> Mask:
+        return self.mask_set.mask
+
+    @cached_property
+    def plan(self) -> Plan:
+        return self.mask_set.plan(self.kind, self.namespace, self.client)
+
+    def plan_of(self, kind: ObjectType) -> Plan:
+        return self.mask_set.plan(kind, self.namespace, self.client)
+
+    @cached_property
+    def patterns(self) -> PatternSet | None:
+        return self.mask_set.text_patterns(self.kind, self.namespace, self.client)
+
+    @cached_property
+    def nothing_known(self) -> KnownValues:
+        return KnownValues()
+
+    @property
+    def column_rule(self) -> str:
+        return TABLE_COLUMN
+
+
+class Masker:
+    """For one request of one client. `known` is the session's."""
+
+    def __init__(self, mask_set: MaskSet, attributes: RequestAttributes, client: str, known: KnownValues) -> None:
+        self._attributes = attributes
+        self._applies = mask_set.applies_to(client)
+        self._scope = Scope(mask_set, type_of_request(attributes), attributes.namespace, client, known)
+
+    @property
+    def applies(self) -> bool:
+        """False: no rule is for this client, everything passes as it is."""
+        return self._applies
+
+    def mask_body(self, content_type: str, body: bytes) -> Masked:
+        """A whole response body, of any status. MaskError if it cannot be masked, so must not be shown."""
+        media = content_type.partition(";")[0].strip().lower()
+        if not body or not self._applies or self._is_opaque:
+            return Masked(body)
+        if media == "application/json" or media.endswith("+json"):
+            return self._json(body)
+        if media in _TEXT:
+            return self._json(body) if body.lstrip()[:1] == b"{" and self._holds_objects else self._plain(body)
+        raise MaskError(f"a response of type `{media or 'unknown'}` cannot be masked. Ask for JSON.")
+
+    @property
+    def _is_opaque(self) -> bool:
+        return not self._attributes.is_resource_request and self._attributes.path.startswith(_OPAQUE)
+
+    @property
+    def _holds_objects(self) -> bool:
+        return self._attributes.is_resource_request and self._attributes.subresource not in {"log", "proxy"}
+
+    def _json(self, body: bytes) -> Masked:
+        try:
+            return self._document(body)
+        except FramingError as error:
+            if self._attributes.verb != "watch" or b"\n" not in body.strip():
+                raise MaskError(f"the response is {error}") from None
+        stream = WatchStream(self._scope)
+        return Masked(stream.feed(body) + stream.close(), stream.hits)
+
+    def _document(self, body: bytes) -> Masked:
+        known = self._scope.known
+        document = DocumentMasker(self._scope, search_known=not known.empty and known.search(body))
+        masked = rewrite(Raw(body), document)
+        return Masked(body if masked is None else bytes(masked), document.hits)
+
+    def _plain(self, body: bytes) -> Masked:
+        hits = _Hits()
+        return Masked(self._text_masker(hits).mask_bytes(body), hits)
+
+    def _text_masker(self, hits: _Hits) -> TextMasker:
+        return TextMasker(self._scope.patterns, self._scope.known, self._scope.mask, hits.count)
+
+    def watch_stream(self, limit: int = MAX_EVENT) -> Stream:
+        """For a watch. `feed` and `close` raise MaskError on malformed bytes."""
+        return WatchStream(self._scope, limit) if self._applies else PassStream()
+
+    def text_stream(self) -> Stream:
+        """For `logs -f` and the output of an exec."""
+        return MaskedText(self._text_masker) if self._applies else PassStream()
+
+    def mask_text(self, text: str) -> str:
+        """Messages of a Status, texts of approvals, names of recordings."""
+        return self._text_masker(_Hits()).mask_text(text) if self._applies else text
+
+    def mask_warning(self, value: str) -> str:
+        """The value of a `Warning` header: servers quote values there (leaks.md C15, H1)."""
+        return self.mask_text(value)
+
+    def mask_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Response headers with every `Warning` masked."""
+        return [(name, self.mask_warning(value) if name.lower() == "warning" else value) for name, value in headers]
+
+
+class _Hits(dict[str, int]):
+    def count(self, rule: str) -> None:
+        self[rule] = self.get(rule, 0) + 1
+
+
+class WatchStream:
+    """A watch, event by event: a complete event leaves at once, memory is one event."""
+
+    def __init__(self, scope: Scope, limit: int = MAX_EVENT) -> None:
+        self._scope = scope
+        self._lines = EventLines(limit)
+        self._columns: tuple[str, ...] = ()
+        self._table: bool | None = None  # not known before the first event
+        self.hits: dict[str, int] = {}
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that `data` completes, masked. MaskError."""
+        try:
+            return b"".join([self._event(line) for line in self._lines.feed(data)])
+        except FramingError as error:
+            raise MaskError(f"the watch is {error}") from None
+
+    def flush(self) -> bytes:
+        """Part of an event cannot be masked: it waits."""
+        return b""
+
+    def close(self) -> bytes:
+        """The last event, if only its line end was missing. MaskError if it was cut."""
+        rest = self._lines.close()
+        try:
+            return self._event(rest) if rest else b""
+        except FramingError as error:
+            raise MaskError(f"the watch ended inside an event: {error}") from None
+
+    def _event(self, line: bytes) -> bytes:
+        known = self._scope.known
+        fields = fields_of(line)  # also the proof that the line is one JSON document
+        if fields is None:
+            raise FramingError("a watch event that is no object", self._lines.offset)
+        if self._table is not False:
+            self._table = b'"Table"' in line
+            self._columns = (columns_of(fields) if self._table else ()) or self._columns
+        document = DocumentMasker(self._scope, search_known=not known.empty and known.search(line))
+        masked = rewrite(Raw(line), document, self._columns)
+        for rule, count in document.hits.items():
+            self.hits[rule] = self.hits.get(rule, 0) + count
+        return (line if masked is None else bytes(masked)) + b"\n"
+
+
+class MaskedText(TextStream):
+    """A `TextStream` with its own counts."""
+
+    def __init__(self, masker: _MaskerOf) -> None:
+        self.hits: dict[str, int] = _Hits()
+        super().__init__(masker(self.hits))  # type: ignore[arg-type]  # a _Hits
+
+
+class _MaskerOf(Protocol):
+    def __call__(self, hits: _Hits, /) -> TextMasker: ...
+
+
+class PassStream:
+    """For a client that no rule is for."""
+
+    def __init__(self) -> None:
+        self.hits: dict[str, int] = {}
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+    def close(self) -> bytes:
+        return b""

@@ -1,0 +1,81 @@
+"""Hooks of the policy room: the request becomes canonical, is judged, waits for a reviewer where a rule says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mitmproxy import http
+
+from pratique.errors import Refused
+from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
+from pratique.kube.canonical import CanonicalRequest, canonicalise
+from pratique.policy.decision import PolicySet
+from pratique.policy.request import PolicyRequest
+from pratique.verdict import Action, Verdict
+
+
+class Approvals(Protocol):
+    """What the policy needs of the approvals room."""
+
+    async def granted(self, exchange: Exchange) -> str:
+        """The id of an approval for exactly this request; waits for it. Raises Refused with what the client is told."""
+
+
+class Policy:
+    """Judges every request on its canonical form, and puts exactly that form into the flow."""
+
+    name = "policy"
+
+    def __init__(self, policies: Callable[[], PolicySet], approvals: Approvals) -> None:
+        self._policies = policies
+        self._approvals = approvals
+
+    @guarded(answer)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        state = exchange(flow)
+        if state.refusal is not None or flow.response is not None:
+            return
+        state.canonical = canonicalise(raw_request(flow))
+        verdict = self._decide(state, state.canonical)
+        if verdict.action is Action.REQUIRE_APPROVAL:
+            approval = await self._approvals.granted(state)
+            # INVARIANT: a policy that changed during the hold decides: the grant does not outlive the rule.
+            verdict = self._decide(state, state.canonical)
+            if verdict.action is Action.REQUIRE_APPROVAL:
+                state.approval, verdict = approval, verdict.approved(approval)
+        state.verdict = verdict
+        _apply(flow, state.canonical)
+
+    def _decide(self, state: Exchange, canonical: CanonicalRequest) -> Verdict:
+        if state.client is None:
+            raise Refused(401, "Unauthorized", "the client was not authenticated", rule="policy/client")
+        request = PolicyRequest.from_canonical(state.client.name, canonical, state.client.labels)
+        verdict = self._policies().decide(request)
+        state.verdict = verdict
+        if verdict.action is Action.DENY:
+            raise denied(verdict, canonical)
+        return verdict
+
+
+def denied(verdict: Verdict, canonical: CanonicalRequest) -> Refused:
+    """What a client is told: which rule, and what to do. `rule` makes it the first cause of the Status."""
+    attributes = canonical.attributes
+    what = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "") or canonical.path
+    by = f" by rule {', '.join(verdict.rules)}" if verdict.rules else ""
+    hint = verdict.message or "Do not repeat it; ask the operator of the gateway for a rule that allows it"
+    return Refused(403, "Forbidden", f"{attributes.verb} {what} is denied{by}. {hint}", rule="policy/denied")
+
+
+def _apply(flow: http.HTTPFlow, canonical: CanonicalRequest) -> None:
+    """INVARIANT: what was judged is what is sent. Nothing of the client's bytes is left in the flow."""
+    request = flow.request
+    headers = list(canonical.headers)
+    if canonical.body or canonical.method in {"POST", "PUT", "PATCH"}:
+        headers.append((b"Content-Length", str(len(canonical.body)).encode()))
+    request.method = canonical.method
+    request.data.path = canonical.target
+    request.headers = http.Headers(headers)
+    request.data.content = canonical.body
+    request.trailers = None
+    request.stream = False

@@ -1,0 +1,156 @@
+"""The escalation class: requests by which a client gives itself, or a pod, more than it was given.
+
+Belongs here: what is in the class. Denied unless an Allow or RequireApproval rule *names* it (bypass by wildcard is
+what the class is for; and the API server's own escalation check looks at the gateway's identity, which may hold
+everything):
+
+* by resource: the rule's `resources` has the resource itself, not `*`, `*/*`, `*/token` or `pods/*`;
+* by content (`Escalation`): the rule lists it under `escalations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pratique.policy.demands import Demand
+from pratique.policy.request import APPLY_PATCH, JSON_PATCH, PolicyRequest, pointer
+
+type Escalation = Literal["aws-auth", "irsa-annotation", "service-account-token", "pod-security-labels"]
+
+AWS_AUTH: Escalation = "aws-auth"  # ConfigMaps that map identities to groups
+IRSA: Escalation = "irsa-annotation"  # a ServiceAccount annotation that names an IAM role
+TOKEN_SECRET: Escalation = "service-account-token"  # noqa: S105 - a Secret type; the controller fills in a token
+POD_SECURITY: Escalation = "pod-security-labels"  # Namespace labels that loosen Pod Security admission
+
+READS = frozenset({"get", "list", "watch"})
+WRITES_OF_CONTENT = frozenset({"create", "update", "patch"})
+
+WRITE_GROUPS = frozenset(
+    {
+        "rbac.authorization.k8s.io",
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "certificates.k8s.io",
+        "flowcontrol.apiserver.k8s.io",
+        "internal.apiserver.k8s.io",
+        "iamauthenticator.k8s.aws",  # IAMIdentityMapping
+        "iam.services.k8s.aws",  # ACK: IAM roles as objects
+        "eks.services.k8s.aws",  # ACK: access entries as objects
+        "karpenter.k8s.aws",  # EC2NodeClass: userData runs as root on nodes
+    }
+)  # whole groups, so that a kind added to them later is in the class
+
+ANY_VERB = frozenset(
+    {
+        ("", "nodes/proxy"),  # the kubelet API: exec in every pod of the node, by GET
+        ("", "pods/proxy"),
+        ("", "services/proxy"),
+        ("", "serviceaccounts/token"),
+        ("", "pods/binding"),
+        ("", "bindings"),
+        ("", "namespaces/finalize"),
+        ("", "users"),
+        ("", "groups"),
+        ("authentication.k8s.io", "uids"),
+        ("authentication.k8s.io", "userextras"),
+        ("authentication.k8s.io", "tokenreviews"),
+        ("authorization.k8s.io", "subjectaccessreviews"),
+        ("authorization.k8s.io", "localsubjectaccessreviews"),
+    }
+)  # tokens, connections past the API server, scheduling by hand, impersonation, reconnaissance
+
+IDENTITY_CONFIG_MAPS = frozenset({"aws-auth", "extension-apiserver-authentication"})
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
+POD_SECURITY_LABELS = "pod-security.kubernetes.io/"
+TOKEN_SECRET_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type, not a secret
+
+
+def by_resource(demand: Demand) -> bool:
+    """The class by group and resource. Reads of API objects are not in it; connections and tokens always are."""
+    name = f"{demand.resource}/{demand.subresource}" if demand.subresource else demand.resource
+    for group in demand.groups:
+        if (group, name) in ANY_VERB or (group in WRITE_GROUPS and demand.verb not in READS):
+            return True
+    return False
+
+
+def by_content(request: PolicyRequest) -> frozenset[Escalation]:
+    """The classes that the body (or the name) puts the request in; what cannot be told is in."""
+    attributes = request.attributes
+    check = _CHECKS.get((attributes.api_group, attributes.resource))
+    return frozenset(check(request)) if check is not None and attributes.verb not in READS else frozenset()
+
+
+def _config_map(request: PolicyRequest) -> Iterator[Escalation]:
+    name, namespace = request.name, request.namespace
+    if namespace in {"kube-system", None} and (name is None or name in IDENTITY_CONFIG_MAPS):
+        yield AWS_AUTH
+
+
+def _service_account(request: PolicyRequest) -> Iterator[Escalation]:
+    if _writes_map(request, "annotations", ROLE_ANNOTATION):
+        yield IRSA
+
+
+def _namespace(request: PolicyRequest) -> Iterator[Escalation]:
+    replaces = (
+        request.attributes.verb == "update" or request.patch_type == APPLY_PATCH
+    )  # what is left out may be removed
+    if replaces or _writes_map(request, "labels", POD_SECURITY_LABELS):
+        yield POD_SECURITY
+
+
+def _secret(request: PolicyRequest) -> Iterator[Escalation]:
+    if request.attributes.verb not in WRITES_OF_CONTENT:
+        return
+    if request.patch_type == JSON_PATCH:
+        if _patch_touches(request.document, ("type",)):
+            yield TOKEN_SECRET
+    elif not isinstance(request.document, dict) or request.document.get("type") == TOKEN_SECRET_TYPE:
+        yield TOKEN_SECRET
+
+
+_CHECKS = {
+    ("", "configmaps"): _config_map,
+    ("", "serviceaccounts"): _service_account,
+    ("", "namespaces"): _namespace,
+    ("", "secrets"): _secret,
+}
+
+
+def _writes_map(request: PolicyRequest, field: str, prefix: str) -> bool:
+    """Whether a write may set or remove `metadata.FIELD[prefix…]`."""
+    if request.attributes.verb not in WRITES_OF_CONTENT:
+        return False
+    if request.patch_type == JSON_PATCH:
+        return _patch_touches(request.document, ("metadata", field), prefix)
+    if not isinstance(request.document, dict):
+        return True
+    metadata = request.document.get("metadata", {})
+    values = metadata.get(field, {}) if isinstance(metadata, dict) else None
+    if not isinstance(values, dict):
+        return request.patch_type not in {"", APPLY_PATCH}  # a patch with null here removes what is there
+    directives = [key for key in (*request.document, *metadata, *values) if key.startswith("$")]
+    return bool(directives) or any(key.startswith(prefix) for key in values)
+
+
+def _patch_touches(document: Any, path: tuple[str, ...], prefix: str = "") -> bool:
+    """Whether some operation of a JSON patch may write at `path` or above, or below it at a key with `prefix`."""
+    if not isinstance(document, list):
+        return True
+    return any(_operation_touches(operation, path, prefix) for operation in document)
+
+
+def _operation_touches(operation: Any, path: tuple[str, ...], prefix: str) -> bool:
+    if not isinstance(operation, dict):
+        return True
+    places = [operation.get("path"), *([operation["from"]] if "from" in operation else [])]
+    return any(not isinstance(place, str) or _reaches(pointer(place), path, prefix) for place in places)
+
+
+def _reaches(place: tuple[str, ...], path: tuple[str, ...], prefix: str) -> bool:
+    if len(place) <= len(path):
+        return path[: len(place)] == place
+    return place[: len(path)] == path and place[len(path)].startswith(prefix)

@@ -1,0 +1,223 @@
+"""One rule against one request: does it match, and if not, at which field.
+
+Belongs here: `CompiledRule`, the checks in order, the direction in which each errs. Not here: which rules are asked
+and what follows from the answer (`decision.py`), CEL (`conditions.py`).
+
+The checks are in two parts. `static_mismatch` looks at client, verbs, groups, resources and namespace only, so its
+answer may be kept for the next request with the same ones; `mismatch` looks at the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pratique.errors import Position
+from pratique.policy import escalation
+from pratique.policy.conditions import Condition
+from pratique.policy.demands import Demand, Demands
+from pratique.policy.escalation import Escalation
+from pratique.policy.patterns import ANY, Globs, matches, matches_argv
+from pratique.policy.powers import Template
+from pratique.policy.request import PolicyRequest
+from pratique.policy.rules import Rule
+from pratique.verdict import Action, ApprovalTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is found out once per request and asked of many rules."""
+
+    template: Template
+    escalations: frozenset[Escalation]
+
+
+class Resources:
+    """`resources:` of a rule as sets; `named` are those that are written out in full."""
+
+    __slots__ = ("everything", "named", "plain", "subresources")
+
+    def __init__(self, resources: tuple[str, ...], *, allow: bool) -> None:
+        split = [resource.partition("/") for resource in resources]
+        self.named = frozenset(name for name in resources if ANY not in name)
+        self.plain = ANY in resources or "*/*" in resources
+        self.everything = "*/*" in resources or (ANY in resources and not allow)
+        self.subresources = frozenset((resource, sub) for resource, slash, sub in split if slash)
+
+    def match(self, resource: str, subresource: str) -> bool:
+        if not subresource:
+            return self.plain or resource in self.named
+        if self.everything:
+            return True
+        pairs = ((resource, subresource), (ANY, subresource), (resource, ANY))
+        return any(pair in self.subresources for pair in pairs)
+
+
+class CompiledRule:
+    """A rule of a policy, ready to be asked. `id` is `POLICY/RULE`."""
+
+    def __init__(
+        self, policy: str, subjects: Globs, rule: Rule, conditions: tuple[Condition, ...], position: Position
+    ) -> None:
+        self.id = f"{policy}/{rule.name}"
+        self.policy = policy
+        self.rule = rule
+        self.action = rule.action
+        self.allow = rule.action is Action.ALLOW
+        self.position = position
+        self.conditions = conditions
+        self.terms = self._terms()
+        self.verbs = Globs(rule.verbs)
+        self.resources = Resources(rule.resources, allow=self.allow)
+        self._subjects = subjects
+        self._groups = Globs(rule.api_groups)
+        self._namespaces = Globs(rule.namespaces) if rule.namespaces is not None else None
+        self._names = Globs(rule.resource_names) if rule.resource_names is not None else None
+
+    def _terms(self) -> ApprovalTerms | None:
+        if self.action is not Action.REQUIRE_APPROVAL:
+            return None
+        return self.rule.approval.terms() if self.rule.approval else ApprovalTerms()
+
+    @property
+    def reads_object(self) -> bool:
+        """Whether the object that a patch makes would change what this rule says."""
+        rule = self.rule
+        looks = rule.pod_powers is not None or rule.images is not None or rule.images_outside is not None
+        return looks or any(condition.reads_object for condition in self.conditions)
+
+    def _demand(self, demand: Demand) -> str:
+        if not self.verbs.match(demand.verb):
+            return f"verb `{demand.verb}`"
+        if not any(map(self._groups.match, demand.groups)):
+            return f"apiGroup `{demand.groups[0]}`"
+        if not self.resources.match(demand.resource, demand.subresource):
+            return f"resource `{_name(demand)}`"
+        return ""
+
+    def _covers(self, demand: Demand) -> bool:
+        """Whether this rule permits the demand: the escalation class must be named."""
+        if self._demand(demand):
+            return False
+        return _name(demand) in self.resources.named or not escalation.by_resource(demand)
+
+    def covered(self, demands: Demands) -> frozenset[Demand]:
+        """The required demands that this rule permits. A Deny rule permits none."""
+        if self.action is Action.DENY:
+            return frozenset()
+        return frozenset(demand for demand in demands.required if self._covers(demand))
+
+    def static_mismatch(self, request: PolicyRequest, demands: Demands) -> str:
+        """The first of client, verb, group, resource and namespace that does not match; "" if all do."""
+        if not self._subjects.match(request.client):
+            return f"client `{request.client}` is not a subject of policy `{self.policy}`"
+        if not request.attributes.is_resource_request:
+            return self._url_mismatch(request)
+        if not self.rule.resources:
+            return "rule is about nonResourceURLs, the request about a resource"
+        asked = demands.required if self.allow else demands.strict
+        mismatches = [self._demand(demand) for demand in asked]
+        if all(mismatches):
+            return f"{mismatches[0]} does not match"
+        if self._namespaces is not None and not self._reaches_namespace(self._namespaces, request.namespace):
+            shown = "all namespaces" if request.namespace is None else f"namespace `{request.namespace}`"
+            return f"{shown} does not match"
+        return ""
+
+    def _url_mismatch(self, request: PolicyRequest) -> str:
+        if not self.rule.non_resource_urls:
+            return "rule is about resources, the request is not"
+        if not self.verbs.match(request.attributes.verb):
+            return f"verb `{request.attributes.verb}` does not match"
+        if not any(matches(url, request.attributes.path) for url in self.rule.non_resource_urls):
+            return f"path `{request.attributes.path}` does not match"
+        return ""
+
+    def _reaches_namespace(self, namespaces: Globs, namespace: str | None) -> bool:
+        """All namespaces at once: allowed only by `*`, denied by any. Cluster-scoped: in no namespace, so only `*`."""
+        if namespaces.everything:
+            return True
+        if namespace is None:
+            return not self.allow
+        return namespace != "" and namespaces.match(namespace)
+
+    def mismatch(self, request: PolicyRequest, facts: Facts) -> str:
+        """The first of the other fields that does not match; "" if all do. Conditions are not asked."""
+        rule = self.rule
+        if self._names is not None and not self._reaches_name(self._names, request.name):
+            return f"name `{request.name}` does not match" if request.name else "name is not known"
+        if rule.dry_run is not None and rule.dry_run != request.rehearses:
+            return f"dryRun is {str(request.rehearses).lower()}"
+        if rule.exec is not None and (reason := self._exec_mismatch(request)):
+            return reason
+        if rule.ports is not None and not self._reaches_ports(frozenset(rule.ports), request.ports):
+            return f"ports {list(request.ports)} do not match" if request.ports else "ports are not known"
+        return self._content_mismatch(facts)
+
+    def _reaches_name(self, names: Globs, name: str | None) -> bool:
+        if name is None:
+            return not self.allow
+        return names.match(name)
+
+    def _reaches_ports(self, ports: frozenset[int], asked: tuple[int, ...] | None) -> bool:
+        if asked is None:
+            return not self.allow
+        return ports.issuperset(asked) if self.allow else not ports.isdisjoint(asked)
+
+    def _exec_mismatch(self, request: PolicyRequest) -> str:
+        wanted, asked = self.rule.exec, request.exec
+        if wanted is None or asked is None:
+            return "command is not known" if self.allow else ""
+        if wanted.commands is not None and not any(matches_argv(each, asked.command) for each in wanted.commands):
+            return f"command {list(asked.command)} does not match"
+        for name, want, has in (("stdin", wanted.stdin, asked.stdin), ("tty", wanted.tty, asked.tty)):
+            if (has and not want) if self.allow else (want is not None and has != want):
+                return f"{name} is {str(has).lower()}"
+        return ""
+
+    def _content_mismatch(self, facts: Facts) -> str:
+        rule, template = self.rule, facts.template
+        if not self._reaches_powers(template):
+            shown = ", ".join(sorted(template.powers)) or "none"
+            return f"pod powers ({shown}) do not match"
+        if rule.images is not None:
+            outside = [
+                image for image in sorted(template.images) if not any(matches(glob, image) for glob in rule.images)
+            ]
+            if outside or template.unknown:
+                return f"image `{outside[0]}` does not match" if outside else "images are not known"
+        if (
+            rule.images_outside is not None
+            and not template.unknown
+            and not self._outside(rule.images_outside, template)
+        ):
+            return "no image is outside of the list"
+        return self._escalation_mismatch(facts.escalations)
+
+    def _escalation_mismatch(self, escalations: frozenset[Escalation]) -> str:
+        """As with powers: Allow has no others than the rule lists, other rules any (with none listed: do not mind)."""
+        listed = self.rule.escalations
+        if self.allow and not escalations.issubset(listed):
+            return f"escalation `{min(escalations.difference(listed))}` is not listed in the rule"
+        if not self.allow and listed and escalations.isdisjoint(listed):
+            return "request is none of the escalations that the rule lists"
+        return ""
+
+    def permits(self, escalations: frozenset[Escalation]) -> bool:
+        """Whether this rule may let a request of these escalations pass, now or after an approval."""
+        return self.action is not Action.DENY and escalations.issubset(self.rule.escalations)
+
+    def _reaches_powers(self, template: Template) -> bool:
+        powers = self.rule.pod_powers
+        if powers is None:
+            return True
+        return (
+            template.powers <= set(powers) if self.allow else template.unknown or not template.powers.isdisjoint(powers)
+        )
+
+    @staticmethod
+    def _outside(globs: tuple[str, ...], template: Template) -> bool:
+        return any(not any(matches(glob, image) for glob in globs) for image in template.images)
+
+
+def _name(demand: Demand) -> str:
+    return f"{demand.resource}/{demand.subresource}" if demand.subresource else demand.resource

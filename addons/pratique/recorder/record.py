@@ -1,0 +1,82 @@
+"""What is known about one recorded request and one session, as plain data.
+
+Belongs here: `Record` (one line of a timeline), `Opened` (who a session belongs to), `Stage`. Not here: how they are
+scrubbed (`scrub`), chained (`chain`) or written (`spool`). Every text in these values must have been scrubbed before:
+they are stored in clear, indexed and exported.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Stage(StrEnum):
+    """How far the request is when the record is written; the first two are those of audit.k8s.io/v1."""
+
+    STARTED = "ResponseStarted"
+    COMPLETE = "ResponseComplete"
+    EVENT = "Event"
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One request, or one event of a long-lived one.
+
+    `flow` joins the records of one request: its start, its events, its end. `started` and `ended` are seconds since the
+    epoch; sizes are bytes; `*_sha256` is set only for what is *not* stored whole, and `*_cut` is then how many bytes
+    are stored. `verdict` is an Action of pratique.verdict; `status` is what the client was answered, `answered_by` is
+    "gateway" or "upstream". `masks` are ids of mask rules that hit. `note` is one line of prose for the timeline.
+    """
+
+    flow: str = ""
+    stage: Stage = Stage.COMPLETE
+    audit_id: str = ""
+    client: str = ""
+    cluster: str = ""
+    method: str = ""
+    path: str = ""
+    query: str = ""
+    verb: str = ""
+    api_group: str = ""
+    api_version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    argv: tuple[str, ...] = ()
+    verdict: str = ""
+    rules: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    message: str = ""
+    approval_id: str = ""
+    masks: tuple[str, ...] = ()
+    status: int = 0
+    answered_by: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    request_bytes: int = 0
+    request_cut: int = 0
+    request_sha256: str = ""
+    response_bytes: int = 0
+    response_cut: int = 0
+    response_sha256: str = ""
+    user_agent: str = ""
+    impersonated: str = ""
+    source_ip: str = ""
+    note: str = ""
+
+
+class Opened(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Whose session this is.
+
+    `client` is authenticated; `claims` is what the client says about itself and could be a lie: `kubectl_session`,
+    `user_agent`, `mcp_client`. `continues` is the id of the session that this one goes on with.
+    """
+
+    session: str
+    client: str = ""
+    cluster: str = ""
+    source_ip: str = ""
+    claims: dict[str, str] = {}
+    continues: str = ""

@@ -1,0 +1,196 @@
+"""Every option of pratique, and every option of mitmproxy that pratique decides.
+
+Belongs here: names, types, units, defaults and their reasons; the values of mitmproxy's own options without which the
+gateway would be open; the check that nobody set them otherwise. README's table of options is compared with `OPTIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import options
+
+from pratique.errors import StartError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One option: `--set NAME=VALUE`. `reason` says why the default is what it is and how to switch it off."""
+
+    name: str
+    typespec: type
+    default: Any
+    unit: str
+    help: str
+    reason: str
+
+
+OPTIONS = (
+    Setting(
+        "pratique_policies",
+        str,
+        "",
+        "folder",
+        "Folder with the documents (Cluster, Client, Policy, MaskPolicy, Reviewer, Recording).",
+        "empty means `policies/` beside `addons/`; there is no gateway without documents, so it cannot be switched off",
+    ),
+    Setting(
+        "pratique_state",
+        str,
+        "",
+        "folder",
+        "Folder for what the gateway writes: approvals, recordings, its CA.",
+        "empty means `.pratique` in the working directory; without a writable folder the gateway does not start",
+    ),
+    Setting(
+        "pratique_hold",
+        int,
+        45,
+        "seconds",
+        "How long a request that needs an approval is held before the client is told to ask again.",
+        "MCP hosts and load balancers give up at 60 s (client-behaviour, measured); 0 answers at once",
+    ),
+    Setting(
+        "pratique_request_limit",
+        int,
+        3 * 1024 * 1024,
+        "bytes",
+        "Largest request body.",
+        "the API server's own limit (3145728); a larger one would be refused there",
+    ),
+    Setting(
+        "pratique_response_limit",
+        int,
+        128 * 1024 * 1024,
+        "bytes",
+        "Largest response body that is buffered to be masked; a larger one is answered 502.",
+        "a list of 40,000 pods is about 100 MB; streams (watch, logs) are not buffered and not limited",
+    ),
+    Setting(
+        "pratique_connections",
+        int,
+        256,
+        "connections",
+        "Upstream connections for one client connection.",
+        "mitmproxy allows 5, which stalls a client with more watches on one HTTP/2 connection; client-go opens up to 250",
+    ),
+    Setting(
+        "pratique_streams",
+        int,
+        512,
+        "requests",
+        "Requests of one client that may be open at once, watches included; one more is answered 429.",
+        "bounds what one client can make the gateway hold in memory",
+    ),
+    Setting(
+        "pratique_drain",
+        float,
+        3.0,
+        "seconds",
+        "How long open streams get to end when the gateway stops.",
+        "Kubernetes sends SIGKILL 30 s after SIGTERM; a stream ends in milliseconds",
+    ),
+    Setting(
+        "pratique_plaintext",
+        bool,
+        False,
+        "",
+        "Serve clients without TLS (a sidecar on loopback, tests).",
+        "an API key over plain HTTP can be read on the wire",
+    ),
+    Setting(
+        "pratique_reload",
+        float,
+        1.0,
+        "seconds",
+        "How often the folder of documents is looked at for changes; a bad set keeps the old one.",
+        "an operator expects an edit to act at once; 0 switches reloading off",
+    ),
+)
+
+# mitmproxy's own options that are set by the bundle: name, value, reason.
+FORCED: tuple[tuple[str, Any, str], ...] = (
+    ("connection_strategy", "lazy", "`eager` dials the cluster before the client is authenticated"),
+    ("upstream_cert", False, "copying the cluster's certificate would dial it before the client is authenticated"),
+    ("flow_detail", 0, "request lines hold exec commands, and details hold the injected token"),
+    ("onboarding", False, "nothing but the cluster is served"),
+    ("keep_host_header", False, "the Host that is sent is the cluster's"),
+    ("http3", False, "QUIC connections pass no TLS hook"),
+)
+
+# What an operator may not set otherwise: name, allowed value, reason.
+REQUIRED: tuple[tuple[str, Any, str], ...] = (
+    ("save_stream_file", None, "it writes the injected token to the file; use `pratique sessions`"),
+    ("hardump", "", "it writes the injected token to the file; use `pratique sessions export`"),
+    ("stream_large_bodies", None, "a streamed request reaches the cluster before it is judged"),
+    ("store_streamed_bodies", False, "it keeps whole watches in memory"),
+    ("body_size_limit", None, "use pratique_request_limit and pratique_response_limit, which answer with a Status"),
+    ("ignore_hosts", [], "ignored hosts pass unjudged"),
+    ("allow_hosts", [], "hosts not in the list pass unjudged"),
+    ("tcp_hosts", [], "raw TCP passes unjudged"),
+    ("udp_hosts", [], "raw UDP passes unjudged"),
+    ("rawtcp", True, "without it a SPDY upgrade is cut off; what is tunnelled is judged at the upgrade"),
+    ("websocket", True, "without it a WebSocket upgrade is tunnelled unseen"),
+    ("ssl_insecure", False, "the cluster's certificate is always verified"),
+    ("validate_inbound_headers", True, "it is mitmproxy's guard against request smuggling"),
+    ("normalize_outbound_headers", True, "HTTP/2 wants lower-case names"),
+    ("modify_body", [], "what was judged is what is sent"),
+    ("modify_headers", [], "what was judged is what is sent"),
+    ("map_local", [], "what was judged is what is sent"),
+    ("map_remote", [], "there is one upstream, the cluster"),
+    ("client_replay", [], "a replayed request passes no client authentication"),
+    ("server_replay", [], "answers come from the cluster"),
+    ("stickyauth", None, "it repeats one client's credential for another"),
+    ("stickycookie", None, "it repeats one client's cookie for another"),
+    ("proxyauth", None, "clients authenticate by their `kind: Client` document"),
+    ("proxy_debug", False, "it logs bodies"),
+    ("request_client_cert", False, "it accepts any certificate"),
+    ("anticache", False, "what was judged is what is sent"),
+    ("anticomp", False, "what was judged is what is sent"),
+    ("add_upstream_certs_to_client_chain", False, "the client must see the gateway's certificate only"),
+    ("connect_addr", None, "one route to the cluster"),
+    ("rfile", None, "recorded flows are read with `pratique replay`, not in front of a cluster"),
+)
+DEBUG_LEVELS = ("debug",)
+
+
+def add_options(opts: options.Options) -> None:
+    """Register every option of `OPTIONS`."""
+    for setting in OPTIONS:
+        if setting.name not in opts:
+            opts.add_option(setting.name, setting.typespec, setting.default, setting.help)
+
+
+def force(opts: options.Options) -> None:
+    """Set the options of `FORCED`; StartError where an operator set one otherwise."""
+    for name, value, reason in FORCED:
+        if name in opts and opts.default(name) != getattr(opts, name) != value:
+            raise StartError(f"option `{name}` must stay `{_show(value)}`: {reason}")
+    opts.update_known(**{name: value for name, value, _ in FORCED if name in opts})
+
+
+def check(opts: options.Options) -> None:
+    """StartError if any option opens the gateway, or was given and is known to nobody (mistyped)."""
+    if opts.deferred:
+        names = ", ".join(f"`{name}`" for name in sorted(opts.deferred))
+        raise StartError(f"unknown option {names}. Look for a typing error; `mitmdump --options` lists them")
+    for name, value, reason in (*FORCED, *REQUIRED):
+        if name in opts and not _same(getattr(opts, name), value):
+            raise StartError(f"option `{name}` must be `{_show(value)}`: {reason}")
+    if getattr(opts, "termlog_verbosity", "info") in DEBUG_LEVELS:
+        raise StartError("option `termlog_verbosity` must not be `debug` (-v): it logs requests with their credentials")
+
+
+def _same(actual: Any, wanted: Any) -> bool:
+    return (actual or None) == (wanted or None)
+
+
+def _show(value: Any) -> str:
+    return {None: "unset", "": "unset"}.get(value, str(value).lower()) if not isinstance(value, list) else "empty"
+
+
+def as_mapping(opts: options.Options) -> Mapping[str, Any]:
+    """The values of pratique's own options, for tests and `doctor`."""
+    return {setting.name: getattr(opts, setting.name) for setting in OPTIONS}
