@@ -1,4 +1,5 @@
 # Shared by the scripts: finds a Python, makes the virtual environment. Sourced, not run.
+unset PYTHONDONTWRITEBYTECODE  # a start without compiled files takes many times as long
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 MINOR_WANTED="14 13 12"
 
@@ -31,7 +32,7 @@ make_venv() {
   rm -rf "$dir"
   "$python" -m venv "$dir" || exit 1
   # two steps: the pins with their hashes, then the project itself without looking for anything else
-  PYTHONDONTWRITEBYTECODE= "$dir/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps ${PIP_PROGRESS:---progress-bar on} -r "$ROOT/scripts/constraints.txt" >&2 || exit 1
+  "$dir/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps ${PIP_PROGRESS:---progress-bar on} -r "$ROOT/scripts/constraints.txt" >&2 || exit 1
   "$dir/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable "$ROOT" >&2 || exit 1
   echo "$stamp" > "$dir/.pratique-stamp"
 }

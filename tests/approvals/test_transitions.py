@@ -24,7 +24,7 @@ def test_the_table_is_the_one_in_the_design():
     assert {(state.value, event.value): after.value for (state, event), after in TABLE.items()} == WANTED
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
 def test_what_is_not_in_the_table_raises_409(state, event):
     now = 10.0 if event is Event.EXPIRE else 9.0
     if (state.value, event.value) in WANTED:

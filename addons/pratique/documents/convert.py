@@ -105,7 +105,9 @@ def _is_struct(target: typing.Any) -> bool:
 
 
 def _stripped(target: typing.Any) -> typing.Any:
-    """`T | None` and `Annotated[T, …]` as T; other unions stay."""
+    """`T | None`, `Annotated[T, …]` and `type` aliases as T; other unions stay."""
+    if isinstance(target, typing.TypeAliasType):
+        return _stripped(target.__value__)
     if typing.get_origin(target) is typing.Annotated:
         return _stripped(typing.get_args(target)[0])
     if typing.get_origin(target) in {typing.Union, types.UnionType}:

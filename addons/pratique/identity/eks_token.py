@@ -30,7 +30,6 @@ CREDENTIAL_MARGIN_SECONDS = 30
 
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 _SIGNED_HEADERS = "host;x-k8s-aws-id"
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Region prefix → DNS suffix of its partition (botocore `partitions.json`). The longest prefix that fits counts.
 _SUFFIXES = {
     "": "amazonaws.com",
@@ -62,15 +61,15 @@ class StsEndpoint:
 
     @property
     def host(self) -> str:
-        """As the `Host` header has it: with the port unless it is the scheme's own."""
+        """As the `Host` header has it."""
         return urlsplit(self.url).netloc
 
 
 def sts_endpoint(region: str, endpoint: str | None = None) -> StsEndpoint:
     """The STS endpoint that a token for a cluster in `region` names.
 
-    `endpoint` is the one that AssumeRole is sent to, where it is known: it is kept if it is a public STS host of AWS or
-    on loopback. The authenticator calls no other, so that behind a VPC endpoint the regional host is named.
+    `endpoint` is the one that AssumeRole is sent to, where it is known: it is kept if it is a public STS host of AWS.
+    The authenticator calls no other, so that for a VPC endpoint (or the sandbox's) the regional host is named.
     """
     regional = StsEndpoint(f"https://sts.{region}.{_suffix(region)}", region)
     if endpoint is None:
@@ -80,9 +79,7 @@ def sts_endpoint(region: str, endpoint: str | None = None) -> StsEndpoint:
     if host == "sts.amazonaws.com":
         return StsEndpoint(f"https://{host}", "us-east-1")
     public = host.startswith(("sts.", "sts-fips.")) and host.endswith(_public_suffixes(region))
-    if public or host in _LOOPBACK:
-        return StsEndpoint(f"{parts.scheme}://{parts.netloc}", region)
-    return regional
+    return StsEndpoint(f"https://{host}", region) if public else regional
 
 
 def _suffix(region: str) -> str:

@@ -1,8 +1,9 @@
 """Request attributes: what the API server's RequestInfo says about a method and a request target.
 
-Belongs here: `RequestInfoFactory.NewRequestInfo` (k8s.io/apiserver 1.36 `pkg/endpoints/request/requestinfo.go`), bug for bug,
-on any bytes. Not here: which requests are refused (`canonical`): this module must also read what is refused, to show it.
-Headers and bodies never enter. Paths are decoded once and then split, so `%2F` is a separator; nothing is cleaned.
+Belongs here: `RequestInfoFactory.NewRequestInfo` (k8s.io/apiserver 1.36 `pkg/endpoints/request/requestinfo.go`), bug
+for bug, on any bytes. Not here: which requests are refused (`canonical`): this module must also read what is refused,
+to show it. Headers and bodies never enter. Paths are decoded once and then split, so `%2F` is a separator; nothing is
+cleaned.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def _shown(value: str) -> str:
 
 
 class Resolved(NamedTuple):
-    """One reading of a request target, so that `canonical` parses nothing twice. `listed`: the options that the verb came from."""
+    """One reading of a request target, so that `canonical` parses nothing twice.
+
+    `listed`: the options that the verb came from.
+    """
 
     attributes: RequestAttributes
     target: Target
@@ -80,7 +84,10 @@ class Resolved(NamedTuple):
 
 
 def request_attributes(method: str, target: bytes) -> RequestAttributes:
-    """RequestInfo of a request line. Refused where Go's net/http answers 400 before RequestInfo runs; nothing else is raised."""
+    """RequestInfo of a request line.
+
+    Refused where Go's net/http answers 400 before RequestInfo runs; nothing else is raised.
+    """
     return resolve(method, target).attributes
 
 

@@ -1,11 +1,11 @@
 """Bodies: strict JSON, strict YAML, and what a body must be on its URL.
 
-Belongs here: parsing into plain values, deterministic JSON, content types, kind and name against the URL, DeleteOptions. Not
-here: what the object may contain (policy), writes that carry a mask (masking). Only JSON leaves this module; an apply patch is
-JSON text under its own content type (JSON is YAML). YAML is read in `yamlbody`.
+Belongs here: parsing into plain values, deterministic JSON, content types, kind and name against the URL,
+DeleteOptions. Not here: what the object may contain (policy), writes that carry a mask (masking). Only JSON leaves
+this module; an apply patch is JSON text under its own content type (JSON is YAML). YAML is read in `yamlbody`.
 
-The server's own readings differ from every parser's: it merges duplicate keys and takes the first YAML document. So input that
-two parsers read differently is refused, and the rest is written anew.
+The server's own readings differ from every parser's: it merges duplicate keys and takes the first YAML document. So
+input that two parsers read differently is refused, and the rest is written anew.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def _parse(media: str, raw: bytes) -> Any:
 
 
 def read_json(raw: bytes) -> Any:
-    """Strict RFC 8259 JSON in UTF-8: no duplicate keys, no NaN, no infinite floats, no BOM, no trailing data. Refused."""
+    """Strict RFC 8259 JSON in UTF-8.
+
+    No duplicate keys, no NaN, no infinite floats, no BOM, no trailing data. Refused.
+    """
     try:
         text = raw.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
@@ -109,8 +112,9 @@ def read_json(raw: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        repeated = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        # dict() kept the last value of each key: the key whose value is not in its place stands twice.
+        last = {key: index for index, (key, _) in enumerate(pairs)}
+        repeated = next(key for index, (key, _) in enumerate(pairs) if last[key] != index)
         raise refused("body/duplicate-key", f"the key {quoted(repeated)} stands twice in one object. Send it once")
     return found
 
@@ -168,7 +172,7 @@ def _check_identity(document: dict[str, Any], attributes: RequestAttributes) -> 
             "body/kind",
             f"the body is a {quoted(said_kind)}, the URL takes {quoted(kind or attributes.resource)}. Send that kind",
         )
-    if said_version and versions and said_version not in versions:
+    if said_version and versions and said_version not in tuple(versions):
         wanted = quoted(" or ".join(sorted(versions)))
         raise refused(
             "body/kind", f"the apiVersion is {quoted(said_version)}, the URL takes {wanted}. Send that version"
@@ -202,9 +206,9 @@ def _delete_options(document: Any, attributes: RequestAttributes) -> dict[str, A
         raise _no_delete_options("the body is not an object")
     options = {key: value for key, value in document.items() if value is not None}
     _, versions = expected(attributes.api_group, attributes.api_version, attributes.resource, "")
-    if options.pop("kind", "") not in {"", "DeleteOptions"}:
+    if options.pop("kind", "") not in ("", "DeleteOptions"):
         raise _no_delete_options(f"the kind is {quoted(document['kind'])}")
-    if options.pop("apiVersion", "") not in {"", "v1", "meta.k8s.io/v1", *versions}:
+    if options.pop("apiVersion", "") not in ("", "v1", "meta.k8s.io/v1", *versions):
         raise _no_delete_options(f"the apiVersion is {quoted(document['apiVersion'])}")
     for key, value in options.items():
         wanted = _DELETE_FIELDS.get(key)

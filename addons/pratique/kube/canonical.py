@@ -1,9 +1,11 @@
 """The canonical request: what is judged, and exactly what is sent.
 
-Belongs here: putting the parts together. Not here: the parts (`forms`, `paths`, `parameters`, `headers`, `body`), the rules of
-refusal (`rules`). Relies on bytes as they came: mitmproxy's `path_components`, `query` and `text` do not read as the server does.
+Belongs here: putting the parts together. Not here: the parts (`forms`, `paths`, `parameters`, `headers`, `body`), the
+rules of refusal (`rules`). Relies on bytes as they came: mitmproxy's `path_components`, `query` and `text` do not
+read as the server does.
 
-INVARIANT: the API server reads `target` as `attributes` (but for trimmed slashes in `path`); the tests compare the two readings.
+INVARIANT: the API server reads `target` as `attributes` (but for trimmed slashes in `path`); the tests compare the
+two readings.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ _DRY_RUN_VERBS = {"create": "createOptions", "update": "updateOptions", "patch":
 class CanonicalRequest:
     """One request in its only spelling.
 
-    `path` is decoded, `target` is path and query as sent; `query` is sorted by name. `headers` lack Authorization, Host,
-    Content-Length and Audit-ID. `document` is the parsed body (None: no body, or a proxied one), `body` its JSON.
-    `patch_type` is "" or the kind of patch, `upgrade` "" or websocket or SPDY/3.1 with the `subprotocols` that are left.
-    `dry_run` as the server decides it; `stream`: the answer does not end by itself (watch, log follow). `proxied`: the request
-    is for an application behind the pods, services or nodes proxy: query and body are its own.
+    `path` is decoded, `target` is path and query as sent; `query` is sorted by name. `headers` lack Authorization,
+    Host, Content-Length and Audit-ID. `document` is the parsed body (None: no body, or a proxied one), `body` its
+    JSON. `patch_type` is "" or the kind of patch, `upgrade` "" or websocket or SPDY/3.1 with the `subprotocols` that
+    are left. `dry_run` as the server decides it; `stream`: the answer does not end by itself (watch, log follow).
+    `proxied`: the request is for an application behind the pods, services or nodes proxy: query and body are its own.
     """
 
     method: str
@@ -109,7 +111,10 @@ def canonicalise(raw: RawRequest) -> CanonicalRequest:
 
 
 def headers_only(raw: RawRequest) -> CanonicalRequest:
-    """Every check that needs no body, before one is read; `raw.body` is not looked at. The result is not to be forwarded. Refused."""
+    """Every check that needs no body, before one is read; `raw.body` is not looked at.
+
+    The result is not to be forwarded. Refused.
+    """
     return _canonical(_read_head(raw), Body())
 
 
@@ -128,7 +133,10 @@ def _read_head(raw: RawRequest) -> _Head:
         attributes.subresource == "proxy" and attributes.api_group == "" and attributes.resource in PROXIED_RESOURCES
     )
     if method not in METHODS and not (method == "OPTIONS" and proxied):
-        raise refused("line/method", f"the method {quoted(method)} is not served. Send GET, POST, PUT, PATCH or DELETE")
+        raise refused(
+            "line/method",
+            f"the method {quoted(method)} is not served. Send GET, POST, PUT, PATCH or DELETE",
+        )
     path, encoded = canonical_path(raw.target, resolved, proxied=proxied)
     parameters = canonical_parameters(resolved, proxied=proxied)
     media = _check_body_headers(method, headers, length, proxied=proxied)

@@ -1,7 +1,10 @@
-"""The outer form of an HTTP request: the value that the gateway gets, the request line, and Go's reading of the request target.
+"""The outer form of an HTTP request.
 
-Belongs here: `RawRequest`, the forms of a target (origin, absolute, authority, asterisk) as Go 1.25 `net/http` `readRequest`
-and `net/url` `parse` read them. Not here: what a path means (`attributes`), which forms are refused (`canonical`).
+The value that the gateway gets, the request line, and Go's reading of the request target.
+
+Belongs here: `RawRequest`, the forms of a target (origin, absolute, authority, asterisk) as Go 1.25 `net/http`
+`readRequest` and `net/url` `parse` read them. Not here: what a path means (`attributes`), which forms are refused
+(`canonical`).
 """
 
 from __future__ import annotations
@@ -32,7 +35,10 @@ _VALID_ENCODED = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class RawRequest:
-    """One request as it came: `target` is the request target (`:path` on HTTP/2), `body` the decoded (dechunked) payload."""
+    """One request as it came.
+
+    `target` is the request target (`:path` on HTTP/2), `body` the decoded (dechunked) payload.
+    """
 
     method: bytes
     target: bytes
@@ -42,7 +48,10 @@ class RawRequest:
 
 
 class Target(NamedTuple):
-    """Go's `url.URL`, as far as the server reads it. `path` is decoded; `text` is `URL.String()`, for the server's messages."""
+    """Go's `url.URL`, as far as the server reads it.
+
+    `path` is decoded; `text` is `URL.String()`, for the server's messages.
+    """
 
     path: bytes
     raw_query: bytes
@@ -50,7 +59,10 @@ class Target(NamedTuple):
 
 
 def read_target(method: str, target: bytes) -> Target:
-    """Go's reading of a request line, whatever its form. Refused (line/method, target/form, path/escape) where Go answers 400."""
+    """Go's reading of a request line, whatever its form.
+
+    Refused (line/method, target/form, path/escape) where Go answers 400.
+    """
     if not _METHOD.match(method):
         raise refused("line/method", f"malformed method {quoted(method)}. Send GET, POST, PUT, PATCH or DELETE")
     if target.startswith(b"/"):

@@ -1,7 +1,7 @@
 """Headers: which of the client's are read, which are refused, and the short list that is sent upstream.
 
-Belongs here: the allow-list with its reasons, framing checks, Accept, upgrades and sub-protocols. Not here: Host, Authorization,
-Content-Length and Audit-ID, which the adapter sets after everything of the client's is gone.
+Belongs here: the allow-list with its reasons, framing checks, Accept, upgrades and sub-protocols. Not here: Host,
+Authorization, Content-Length and Audit-ID, which the adapter sets after everything of the client's is gone.
 
 Sent upstream, nothing else:
 
@@ -64,7 +64,10 @@ NO_UPGRADE = Upgrade()
 
 
 def read_headers(fields: tuple[tuple[bytes, bytes], ...]) -> Headers:
-    """Lower-case name → values without outer spaces. Refused for what no honest client sends, whatever the request is."""
+    """Lower-case name → values without outer spaces.
+
+    Refused for what no honest client sends, whatever the request is.
+    """
     if len(fields) > HEADER_COUNT:
         raise refused("header/count", f"more than {HEADER_COUNT} headers. Send fewer")
     found: Headers = {}
@@ -158,8 +161,8 @@ _CONVERSIONS = {
 def rewrite_accept(value: bytes) -> bytes:
     """An Accept header as JSON forms in the client's order of preference; never empty, so never refused.
 
-    Protobuf, CBOR and YAML become JSON with the same conversion (client-go reads by the Content-Type of the answer). A client
-    that asks only for a conversion is not given the plain object.
+    Protobuf, CBOR and YAML become JSON with the same conversion (client-go reads by the Content-Type of the answer).
+    A client that asks only for a conversion is not given the plain object.
     """
     if len(value) > ACCEPT_BYTES:
         return b"application/json"
@@ -170,7 +173,10 @@ def rewrite_accept(value: bytes) -> bytes:
 
 
 def _clause(part: bytes) -> tuple[float, bytes] | None:
-    """Quality and JSON form of one clause; None if it is refused by the client (q=0) or asks for an unknown conversion."""
+    """Quality and JSON form of one clause.
+
+    None if it is refused by the client (q=0) or asks for an unknown conversion.
+    """
     media, *raw = (piece.strip(b" \t") for piece in part.split(b";"))
     if not media:
         return None
@@ -199,7 +205,10 @@ def _quality(value: bytes) -> float:
 
 
 def read_upgrade(found: Headers, method: str, attributes: RequestAttributes) -> Upgrade:
-    """The upgrade that is forwarded: exec, attach and portforward of pods. Elsewhere the request goes on without it. Refused."""
+    """The upgrade that is forwarded: exec, attach and portforward of pods.
+
+    Elsewhere the request goes on without it. Refused.
+    """
     offered = found.get(b"upgrade")
     upgradable = (
         attributes.resource == "pods" and attributes.api_group == "" and attributes.subresource in WEBSOCKET_PROTOCOLS
@@ -246,7 +255,10 @@ def _spdy(found: Headers, subresource: str) -> Upgrade:
 
 
 def _allowed(values: list[bytes], known: tuple[str, ...]) -> tuple[str, ...]:
-    """What the client offers of `known`, in its order. Refused if nothing is left: without one the server takes raw channels."""
+    """What the client offers of `known`, in its order.
+
+    Refused if nothing is left: without one the server takes raw channels.
+    """
     offered = [token.strip(b" \t").decode("latin-1") for value in values for token in value.split(b",")]
     protocols = tuple(dict.fromkeys(protocol for protocol in offered if protocol in known))
     if not protocols:

@@ -1,10 +1,11 @@
 """Where the objects sit in a response, and of which type they are.
 
-Belongs here: single object, List, Table, PartialObjectMetadata, watch event, Status, AdmissionReview. Not here: what is done with an
-object (a `Visitor` does it), the framing of watches (`watch.py`).
+Belongs here: single object, List, Table, PartialObjectMetadata, watch event, Status, AdmissionReview. Not here: what
+is done with an object (a `Visitor` does it), the framing of watches (`watch.py`).
 
-The type of an object comes from the URL: items of a list carry no kind, rows of a Table are PartialObjectMetadata, `kind` may be
-absent (measured, Kubernetes 1.36.2). A kind that says something else is a second type, never a replacement.
+The type of an object comes from the URL: items of a list carry no kind, rows of a Table are PartialObjectMetadata,
+`kind` may be absent (measured, Kubernetes 1.36.2). A kind that says something else is a second type, never a
+replacement.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ MAX_NESTING = 8
 
 _RESOURCES = {(group, kind): resource for (group, resource), kind in KINDS.items()}
 # Kinds that say nothing about the type: the URL does.
-GENERIC_KINDS = frozenset({"", "Status", "Table", "List", "PartialObjectMetadata", "PartialObjectMetadataList", "WatchEvent", "Scale"})
+GENERIC_KINDS = frozenset(
+    {"", "Status", "Table", "List", "PartialObjectMetadata", "PartialObjectMetadataList", "WatchEvent", "Scale"}
+)
 
 
 class ObjectType(NamedTuple):
@@ -39,7 +42,8 @@ class Visitor(Protocol):
 
     def object(self, raw: Raw) -> Raw | None: ...
     def status(self, raw: Raw) -> Raw | None: ...
-    def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None: ...
+    def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:
+        """`row` is the object of the same row, which has been visited."""
 
 
 def type_of_request(attributes: RequestAttributes) -> ObjectType:
@@ -97,64 +101,90 @@ def encode(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-def rewrite(raw: Raw, visitor: Visitor, columns: tuple[str, ...] = (), depth: int = 0) -> Raw | None:
+def rewrite(raw: Raw, visitor: Visitor, columns: tuple[str, ...] = ()) -> Raw | None:
     """The document with every place rewritten; None if nothing was. FramingError.
 
     `columns`: names of the columns of a Table whose first event was seen before (later ones have none).
     """
-    if depth > MAX_NESTING:
-        raise FramingError(f"more than {MAX_NESTING} envelopes inside each other")
-    fields = fields_of(raw)
-    if fields is None:
-        return visitor.object(raw)
-    shape = _shape(fields)
-    return shape(raw, fields, visitor, columns, depth) if shape else visitor.object(raw)
+    return _Rewriter(visitor, columns).document(raw, 0)
 
 
-type Shape = Callable[[Raw, dict[str, Raw], Visitor, tuple[str, ...], int], Raw | None]
+class _Rewriter:
+    """One document. `depth` counts envelopes."""
 
+    def __init__(self, visitor: Visitor, columns: tuple[str, ...]) -> None:
+        self._visitor = visitor
+        self._columns = columns
 
-def _shape(fields: dict[str, Raw]) -> Shape | None:
-    kind = string_of(fields.get("kind"))
-    if kind == "Status":
-        return _status
-    if kind == "Table" or ("rows" in fields and "columnDefinitions" in fields):
-        return _table
-    if not kind and "type" in fields and "object" in fields:
-        return _event
-    if kind == "AdmissionReview":
-        return _review
-    if "items" in fields and (not kind or kind.endswith("List")):
-        return _list
-    return None
+    def document(self, raw: Raw, depth: int) -> Raw | None:
+        if depth > MAX_NESTING:
+            raise FramingError(f"more than {MAX_NESTING} envelopes inside each other")
+        fields = fields_of(raw)
+        if fields is None:
+            return self._visitor.object(raw)
+        kind = string_of(fields.get("kind"))
+        if kind == "Table" or ("rows" in fields and "columnDefinitions" in fields):
+            return self._table(fields, depth)
+        if not kind and "type" in fields and "object" in fields:
+            return _replaced(fields, {"object": self.document(fields["object"], depth + 1)})
+        if "items" in fields and (not kind or kind.endswith("List")):
+            return self._list(fields, depth)
+        inside = self._visitor.status(raw) if kind == "Status" else None
+        if kind == "AdmissionReview":
+            inside = self._review(fields, depth)
+        return self._visitor.object(inside or raw) or inside
 
+    def _list(self, fields: dict[str, Raw], depth: int) -> Raw | None:
+        items = _each(fields["items"], lambda item: self.document(item, depth + 1))
+        # What a list says about itself (its metadata) is an object without items.
+        rest = {name: field for name, field in fields.items() if name != "items"}
+        masked = self._visitor.object(encode(rest)) if rest else None
+        if masked is None:
+            return _replaced(fields, {"items": items})
+        changed = fields_of(masked) or {}
+        return encode({**changed, "items": fields["items"] if items is None else items})
 
-def _status(raw: Raw, fields: dict[str, Raw], visitor: Visitor, columns: tuple[str, ...], depth: int) -> Raw | None:
-    masked = visitor.status(raw)
-    return visitor.object(masked or raw) or masked
+    def _table(self, fields: dict[str, Raw], depth: int) -> Raw | None:
+        columns = columns_of(fields) or self._columns
+        if "rows" not in fields:
+            return None
+        return _replaced(fields, {"rows": _each(fields["rows"], lambda row: self._row(row, columns, depth))})
 
+    def _row(self, raw: Raw, columns: tuple[str, ...], depth: int) -> Raw | None:
+        fields = fields_of(raw)
+        if fields is None:
+            raise FramingError("a row of a Table that is no object")
+        inner = fields.get("object")
+        inner = None if inner is None or is_null(inner) else inner
+        changed: dict[str, Raw | None] = {}
+        if inner is not None:
+            changed["object"] = self.document(inner, depth + 1)
+        if "cells" in fields:
+            changed["cells"] = self._visitor.cells(columns, fields["cells"], inner)
+        return _replaced(fields, changed)
 
-def _event(raw: Raw, fields: dict[str, Raw], visitor: Visitor, columns: tuple[str, ...], depth: int) -> Raw | None:
-    return _replaced(fields, {"object": rewrite(fields["object"], visitor, columns, depth + 1)})
-
-
-def _list(raw: Raw, fields: dict[str, Raw], visitor: Visitor, columns: tuple[str, ...], depth: int) -> Raw | None:
-    items = _each(fields["items"], lambda item: rewrite(item, visitor, columns, depth + 1))
-    rest = {name: field for name, field in fields.items() if name != "items"}
-    masked = visitor.object(encode(rest)) if rest else None
-    if masked is not None:
-        changed: dict[str, Raw] = fields_of(masked) or {}
-        fields = {name: changed.get(name, field) for name, field in fields.items() if name == "items" or name in changed}
-        items = items or fields["items"]
-    return _replaced(fields, {"items": items})
+    def _review(self, fields: dict[str, Raw], depth: int) -> Raw | None:
+        request = fields_of(fields["request"]) if "request" in fields else None
+        if not request:
+            return None
+        inner = {
+            name: self.document(request[name], depth + 1)
+            for name in ("object", "oldObject")
+            if name in request and not is_null(request[name])
+        }
+        return _replaced(fields, {"request": _replaced(request, inner)})
 
 
 def _each(raw: Raw, change: Callable[[Raw], Raw | None]) -> Raw | None:
-    """A JSON array with its items changed; None if none was. What is no array stays (`"items":null`)."""
+    """A JSON array with its items changed; None if none was. `"items":null` is an empty list."""
     try:
         items = _ARRAY.decode(raw)
     except msgspec.ValidationError:
-        return None if is_null(raw) else _refuse("a list whose items are no array")
+        if is_null(raw):
+            return None
+        raise FramingError("a list whose items are no array") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FramingError(f"not JSON: {error}") from None
     touched = False
     for index, item in enumerate(items):
         changed = change(item)
@@ -164,31 +194,6 @@ def _each(raw: Raw, change: Callable[[Raw], Raw | None]) -> Raw | None:
     return encode(items) if touched else None
 
 
-def _refuse(message: str) -> Raw:
-    raise FramingError(message)
-
-
-def _table(raw: Raw, fields: dict[str, Raw], visitor: Visitor, columns: tuple[str, ...], depth: int) -> Raw | None:
-    names = columns_of(fields) or columns
-    rows = None
-    if "rows" in fields:
-        rows = _each(fields["rows"], lambda row: _row(row, names, visitor, depth))
-    return _replaced(fields, {"rows": rows})
-
-
-def _row(raw: Raw, columns: tuple[str, ...], visitor: Visitor, depth: int) -> Raw | None:
-    fields = fields_of(raw)
-    if fields is None:
-        return _refuse("a row of a Table that is no object")
-    inner = fields.get("object")
-    changed = {}
-    if inner is not None and not is_null(inner):
-        changed["object"] = rewrite(inner, visitor, (), depth + 1)
-    if "cells" in fields:
-        changed["cells"] = visitor.cells(columns, fields["cells"], inner)
-    return _replaced(fields, changed)
-
-
 def columns_of(fields: dict[str, Raw]) -> tuple[str, ...]:
     """Names of the columns; () where there are none (later events of a Table watch)."""
     if string_of(fields.get("kind")) != "Table" and "object" in fields:  # an event
@@ -196,20 +201,6 @@ def columns_of(fields: dict[str, Raw]) -> tuple[str, ...]:
         return columns_of(inner) if inner and "columnDefinitions" in inner else ()
     definitions = decode(fields["columnDefinitions"]) if "columnDefinitions" in fields else None
     return tuple(str(column.get("name", "")) for column in definitions or () if isinstance(column, dict))
-
-
-def _review(raw: Raw, fields: dict[str, Raw], visitor: Visitor, columns: tuple[str, ...], depth: int) -> Raw | None:
-    request = fields_of(fields["request"]) if "request" in fields else None
-    changed: dict[str, Raw | None] = {}
-    if request:
-        inner = {
-            name: rewrite(request[name], visitor, (), depth + 1)
-            for name in ("object", "oldObject")
-            if name in request and not is_null(request[name])
-        }
-        changed["request"] = _replaced(request, inner)
-    masked = _replaced(fields, changed)
-    return visitor.object(masked or raw) or masked
 
 
 def _replaced(fields: dict[str, Raw], changes: dict[str, Raw | None]) -> Raw | None:

@@ -1,8 +1,9 @@
 """The options that the API server decodes from a query: list, get, create, update, patch, delete, and those of pods.
 
-Belongs here: one table of parameters per options type, and the conversions of values. Not here: which options a request has
-(`options_of` at the end knows the server's handlers), what is refused (`canonical`). Source: apimachinery 1.36 `meta/v1`
-and kubernetes `core/v1` zz_generated.conversion.go, `runtime/conversion.go`. Unknown parameters are ignored by the server.
+Belongs here: one table of parameters per options type, and the conversions of values. Not here: which options a
+request has (`options_of` at the end knows the server's handlers), what is refused (`canonical`). Source: apimachinery
+1.36 `meta/v1` and kubernetes `core/v1` zz_generated.conversion.go, `runtime/conversion.go`. Unknown parameters are
+ignored by the server.
 
 Order matters: fields are converted in the order of the tables, and the first error ends the decoding.
 """
@@ -20,7 +21,8 @@ from pratique.kube.selectors import FieldTerm, SelectorError, exact_value, parse
 _DIGITS = re.compile(r"[+-]?[0-9]+\Z")
 _PORT = re.compile(r"[0-9]+\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
-# Python's int() refuses more than 4300 digits; an int64 has 19. Longer is out of range for Go as well, unless it is zeros.
+# Python's int() refuses more than 4300 digits; an int64 has 19. Longer is out of range for Go as well, unless it is
+# zeros.
 _INT_CHARACTERS = 4000
 
 
@@ -181,7 +183,8 @@ _LIST_ZERO = {name: _ABSENT.get(kind) for name, kind in LIST.items() if not name
 def decode_list(query: Query) -> ListOptions:
     """ListOptions with its selectors parsed: on an error all fields are reset, as the decoder leaves them.
 
-    Without any parameter the selectors are absent (nil), with one they are present and empty: the server's own difference.
+    Without any parameter the selectors are absent (nil), with one they are present and empty: the server's own
+    difference.
     """
     zero = dict(_LIST_ZERO)
     if not query.pairs:
@@ -212,7 +215,10 @@ _VERB_OPTIONS = {
 
 
 def table_of(group: str, resource: str, subresource: str, verb: str) -> tuple[str, Mapping[str, Kind]] | None:
-    """Name and table of the options that the handler of this request decodes; None for list (`decode_list`), delete and none."""
+    """Name and table of the options that the handler of this request decodes.
+
+    None for list (`decode_list`), delete and none.
+    """
     if group == "" and resource == "pods" and subresource in POD_OPTIONS:
         return POD_OPTIONS[subresource]
     if group == "" and resource in PROXIED_RESOURCES and subresource == "proxy":
@@ -220,10 +226,12 @@ def table_of(group: str, resource: str, subresource: str, verb: str) -> tuple[st
     return _VERB_OPTIONS.get(verb)
 
 
-def options_of(
+def options_of(  # noqa: PLR0917 - the order of a URL
     group: str, resource: str, subresource: str, verb: str, query: Query, listed: ListOptions | None
 ) -> tuple[dict[str, Any], str]:
-    """The options that the server decodes for this request, by the name of their type, and the server's error text ("": none).
+    """The options that the server decodes for this request, by the name of their type.
+
+    And the server's error text ("": none).
 
     `listed` saves decoding a list twice.
     """

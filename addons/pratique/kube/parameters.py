@@ -1,11 +1,11 @@
 """Query parameters of a request: which are known, which are refused, and the one spelling that is sent.
 
-Belongs here: the tables of known parameters by what the request is, and their canonical text. Not here: what the server makes
-of the values (`options`), the query syntax (`query`).
+Belongs here: the tables of known parameters by what the request is, and their canonical text. Not here: what the
+server makes of the values (`options`), the query syntax (`query`).
 
-Known parameters are sent in one spelling, sorted by name. Unknown ones are dropped, since the server ignores them and another
-hop might not; on a deletecollection they are refused, since a newer server could narrow the deletion by one. Proxied requests
-keep their own query, without parameters that carry credentials.
+Known parameters are sent in one spelling, sorted by name. Unknown ones are dropped, since the server ignores them and
+another hop might not; on a deletecollection they are refused, since a newer server could narrow the deletion by one.
+Proxied requests keep their own query, without parameters that carry credentials.
 """
 
 from __future__ import annotations
@@ -149,7 +149,10 @@ def _check_unknown(name: str, table: Mapping[str, Kind], verb: str) -> None:
             "query/misspelt", f"the parameter {quoted(name)} would be ignored: case counts. Spell it as documented"
         )
     if verb == "deletecollection":
-        raise refused("query/unknown", f"unknown parameter {quoted(name)} on a deletion of many objects. Leave it out")
+        raise refused(
+            "query/unknown",
+            f"unknown parameter {quoted(name)} on a deletion of many objects. Leave it out",
+        )
 
 
 def _check_values(name: str, kind: Kind, values: list[str]) -> None:

@@ -1,8 +1,8 @@
 """The path of a request: which spellings are refused, and the one that is sent.
 
-Belongs here: characters, escapes, empty and dot segments, trailing slashes. Not here: what the segments mean (`attributes`).
-Server's rules: decoded once, then split; nothing is cleaned; trailing slashes of resource paths are trimmed; non-resource paths
-are compared as they stand.
+Belongs here: characters, escapes, empty and dot segments, trailing slashes. Not here: what the segments mean
+(`attributes`). Server's rules: decoded once, then split; nothing is cleaned; trailing slashes of resource paths are
+trimmed; non-resource paths are compared as they stand.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pratique.kube.rules import quoted, refused
 # Go reads 1 MiB of request line and headers (http.DefaultMaxHeaderBytes).
 TARGET_BYTES = 1024 * 1024
 
-# Names of objects: DNS names, `system:node`, metrics' `*`, and what RBAC names have in the wild: e-mail addresses and the like.
+# Names of objects: DNS names, `system:node`, metrics' `*`, and what RBAC names have in the wild: e-mail addresses and
+# the like.
 _SEGMENT_CHARACTERS = "A-Za-z0-9._:*@+~=,-"
 _SEGMENT = re.compile(rf"[{_SEGMENT_CHARACTERS}]+\Z")
-_PLAIN = re.compile(rf"(?:/[{_SEGMENT_CHARACTERS}]+)+/*\Z".encode())
+_PLAIN = re.compile(rf"(?:/[{_SEGMENT_CHARACTERS}]+)+/?\Z".encode())
 _PLAIN_SAFE = "/:*@+~=,"
 _NOT_PRINTABLE = re.compile(rb"[^\x21-\x7e]")
 _ESCAPE = re.compile(rb"%(..)")
@@ -59,8 +60,10 @@ def _check_spelling(raw: bytes, attributes: RequestAttributes, *, proxied: bool)
     if b";" in raw or b"%3b" in raw.lower():
         raise refused("path/semicolon", f"the path {quoted(raw)} has a `;`. Leave it out")
     tail = len(attributes.parts) - 3 if proxied else 0
+    trimmed = raw.rstrip(b"/")
+    outer = len(trimmed) - sum(len(part) + 1 for part in trimmed.split(b"/")[-tail:]) if tail > 0 else len(raw)
     for escape in _ESCAPE.finditer(raw):
-        _check_escape(raw, int(escape.group(1), 16), in_tail=proxied and raw.count(b"/", escape.end()) < tail)
+        _check_escape(raw, int(escape.group(1), 16), in_tail=escape.start() >= outer)
     segments = attributes.path.split("/")
     inner = segments[1:]
     while inner and not inner[-1]:
@@ -84,8 +87,11 @@ def _check_escape(raw: bytes, byte: int, *, in_tail: bool) -> None:
 
 
 def _tail_segment(segment: str) -> bool:
-    """A segment of the path inside of a proxied application: any printable text, but nothing that a hop may read as a path."""
-    return segment.isprintable() and not any(c in segment for c in "\\%?#") and "\ufffd" not in segment
+    """A segment of the path inside of a proxied application.
+
+    Any printable text, but nothing that a hop may read as a path.
+    """
+    return segment.isprintable() and not any(c in segment for c in "\\%?#")
 
 
 def _check_prefix(attributes: RequestAttributes) -> None:
@@ -95,7 +101,10 @@ def _check_prefix(attributes: RequestAttributes) -> None:
     start = 3 if attributes.api_prefix == "api" else 4
     word = attributes.path.split("/")[start]
     if word == "watch":
-        raise refused("path/deprecated-watch", "the path prefix /watch/ is not served by the gateway. Use ?watch=true")
+        raise refused(
+            "path/deprecated-watch",
+            "the path prefix /watch/ is not served by the gateway. Use ?watch=true",
+        )
     if word == "proxy":
         raise refused(
             "path/deprecated-proxy", "the path prefix /proxy/ was removed from Kubernetes. Use the proxy subresource"

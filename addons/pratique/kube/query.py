@@ -1,7 +1,8 @@
 """The query of a URL, as Go's net/url reads and writes it.
 
-Belongs here: `ParseQuery`, `QueryUnescape`, `QueryEscape` on bytes. Not here: what a parameter means (`options`), which are
-refused (`canonical`). Source: Go 1.25 net/url/url.go. Python's `parse_qsl` differs: it keeps pairs with `;` and bad escapes.
+Belongs here: `ParseQuery`, `QueryUnescape`, `QueryEscape` on bytes. Not here: what a parameter means (`options`),
+which are refused (`canonical`). Source: Go 1.25 net/url/url.go. Python's `parse_qsl` differs: it keeps pairs with `;`
+and bad escapes.
 
 Text is `str` with `surrogateescape` for bytes that are not UTF-8, so that nothing is lost.
 """

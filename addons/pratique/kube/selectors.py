@@ -1,8 +1,9 @@
 """Field and label selectors, parsed as the API server does, with its error texts.
 
-Belongs here: whether a selector parses, its terms and its canonical text. Not here: what it selects. Source: apimachinery
-1.36 `pkg/fields/selector.go`, `pkg/labels/selector.go`, `pkg/api/validate/content`. Both matter to request attributes: a
-selector that does not parse takes the name away from a list, and lists of two name terms have the first in sorted order.
+Belongs here: whether a selector parses, its terms and its canonical text. Not here: what it selects. Source:
+apimachinery 1.36 `pkg/fields/selector.go`, `pkg/labels/selector.go`, `pkg/api/validate/content`. Both matter to
+request attributes: a selector that does not parse takes the name away from a list, and lists of two name terms have
+the first in sorted order.
 """
 
 from __future__ import annotations
@@ -39,11 +40,7 @@ def parse_fields(selector: str) -> tuple[FieldTerm, ...]:
     """`fields.ParseSelector`: the terms in the server's order (sorted as text). SelectorError."""
     if not selector:
         return ()
-    terms = []
-    for part in sorted(_split_terms(selector), key=_go_order):
-        if part:
-            terms.append(_field_term(selector, part))
-    return tuple(terms)
+    return tuple(_field_term(selector, part) for part in sorted(_split_terms(selector), key=_go_order) if part)
 
 
 def exact_value(terms: tuple[FieldTerm, ...], field: str) -> str | None:
@@ -272,7 +269,10 @@ def _check(errors: list[str], path: str, value: str) -> None:
 
 def _label_key_errors(key: str) -> list[str]:
     example = f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME_FORMAT}')"
-    must = f"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character {example}"
+    must = (
+        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+        f"character {example}"
+    )
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
         return [f"a valid label key {must} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
@@ -294,8 +294,9 @@ def _prefix_errors(prefix: str) -> list[str]:
         errors.append(f"prefix part must be no more than {_SUBDOMAIN_BYTES} bytes")
     if not _SUBDOMAIN.match(prefix):
         errors.append(
-            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-            f"start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN_FORMAT}')"
+            "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+            "'.', and must start and end with an alphanumeric character (e.g. 'example.com', "
+            f"regex used for validation is '{_SUBDOMAIN_FORMAT}')"
         )
     return errors
 
@@ -306,8 +307,8 @@ def _label_value_errors(value: str) -> list[str]:
         errors.append(f"must be no more than {_NAME_BYTES} bytes")
     if value and not _LABEL_NAME.match(value):
         errors.append(
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-            "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-            f"'({_NAME_FORMAT})?')"
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+            "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "
+            f"regex used for validation is '({_NAME_FORMAT})?')"
         )
     return errors

@@ -1,8 +1,8 @@
 """`metav1.Status` bodies: what clients get instead of an answer of the cluster.
 
-Belongs here: the JSON, and making text harmless. Not here: the HTTP status line and headers (the adapter), what to say.
-kubectl and client-go show `message` raw, also escape sequences, and `unknown` for JSON that is no Status: so every refusal is one.
-For a 422 with details kubectl shows the causes and not the message: fill both.
+Belongs here: the JSON, and making text harmless. Not here: the HTTP status line and headers (the adapter), what to
+say. kubectl and client-go show `message` raw, also escape sequences, and `unknown` for JSON that is no Status: so
+every refusal is one. For a 422 with details kubectl shows the causes and not the message: fill both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ MESSAGE_CHARACTERS = 8192
 
 
 def harmless(value: str) -> str:
-    """`value` on one line, without control characters, escape sequences, bidi marks or lone surrogates: they become `\\xNN`."""
+    r"""`value` on one line, harmless on a terminal.
+
+    Control characters, escape sequences, bidi marks and lone surrogates become `\xNN` or `\uNNNN`.
+    """
     if value.isascii() and value.isprintable():
         return value
     return "".join(c if c.isprintable() else " " if c in "\n\t" else _escaped(c) for c in value)
@@ -39,7 +42,10 @@ def status(
     causes: Iterable[Cause] = (),
     retry_after: int | None = None,
 ) -> bytes:
-    """A Failure Status as JSON. `details`: name, group, kind, uid; `retry_after` in seconds (the header is the adapter's)."""
+    """A Failure Status as JSON.
+
+    `details`: name, group, kind, uid; `retry_after` in seconds (the header is the adapter's).
+    """
     shown: dict[str, Any] = {key: harmless(str(value)) for key, value in (details or {}).items()}
     listed = [_cause(cause) for cause in causes]
     if listed:
@@ -78,7 +84,10 @@ def from_refused(error: Refused, *, details: Mapping[str, Any] | None = None) ->
 
 
 def from_error(error: PratiqueError) -> bytes:
-    """The Status of any other error of ours: its code and reason, and none of its text, which is for the operator's log."""
+    """The Status of any other error of ours.
+
+    Its code and reason, and none of its text, which is for the operator's log.
+    """
     if isinstance(error, Refused):
         return from_refused(error)
     return status(error.code, error.reason, "the gateway cannot serve this request now. Ask its operator")

@@ -1,16 +1,17 @@
-"""Framing of a watch: one JSON document per line, cut anywhere.
+r"""Framing of a watch: one JSON document per line, cut anywhere.
 
 Belongs here: bytes to lines, and what is malformed. Not here: what is in an event (`objects.py`).
 
-The API server ends every event with one `\\n` and escapes line ends inside strings (apimachinery 1.36 `streaming`), so a line that
-is not one JSON document is malformed: FramingError, never "need more". "Need more" is the empty list.
+The API server ends every event with one `\n` and escapes line ends inside strings (apimachinery 1.36 `streaming`),
+so a line that is not one JSON document is malformed: FramingError, never "need more". "Need more" is the empty list.
 """
 
 from __future__ import annotations
 
 from pratique.errors import FramingError
 
-# Bytes of one event. etcd takes 1.5 MiB by default and 3 MiB at most in practice; JSON adds to it. client-go stops at 16 MiB.
+# Bytes of one event. etcd takes 1.5 MiB by default and 3 MiB at most in practice; JSON adds to it. client-go stops
+# at 16 MiB.
 MAX_EVENT = 16 << 20
 
 

@@ -1,8 +1,9 @@
 """Strict YAML bodies: the YAML that YAML 1.1 (the server's reader) and YAML 1.2 read alike, as plain values.
 
-Belongs here: one document of mappings, sequences and scalars. Not here: JSON, kinds (`body`). Relies on ruamel.yaml's event
-parser only; scalars are resolved here. Refused: aliases, anchors, tags, directives, a second document, duplicate keys, merge
-keys, and plain scalars such as `yes`, `0777` or `.inf` that the two versions, or the server's Go reader, take differently.
+Belongs here: one document of mappings, sequences and scalars. Not here: JSON, kinds (`body`). Relies on ruamel.yaml's
+event parser only; scalars are resolved here. Refused: aliases, anchors, tags, directives, a second document,
+duplicate keys, merge keys, and plain scalars such as `yes`, `0777` or `.inf` that the two versions, or the server's
+Go reader, take differently.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ _INTEGERS = range(-(2**63), 2**64)
 
 
 def read_yaml(raw: bytes, depth: int) -> Any:
-    """One document as plain values, at most `depth` levels. Refused (body/yaml, body/too-large, body/depth, body/duplicate-key)."""
+    """One document as plain values, at most `depth` levels.
+
+    Refused (body/yaml, body/too-large, body/depth, body/duplicate-key).
+    """
     if len(raw) > YAML_BYTES:
         raise refused("body/too-large", f"a YAML body may have {YAML_BYTES} bytes. Send JSON")
     try:
@@ -72,7 +76,10 @@ def _bad(why: str) -> Exception:
 
 
 class _Builder:
-    """Values from events, without recursion. `stack` holds the open containers and, for mappings, the key that waits."""
+    """Values from events, without recursion.
+
+    `stack` holds the open containers and, for mappings, the key that waits.
+    """
 
     def __init__(self, depth: int) -> None:
         self.depth = depth

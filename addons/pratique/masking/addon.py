@@ -14,7 +14,8 @@ from pratique.kube.response import response_headers, warning
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.masking.rules import MaskSet
-from pratique.masking.writeback import refuse_masks, refuse_oracles
+from pratique.masking.oracles import refuse_field_selectors, refuse_oracles
+from pratique.masking.writeback import refuse_masks
 
 WORKER_BYTES = 1 << 18
 """Bodies above this are masked in a thread: 256 KiB take about 2 ms, and nobody else is served meanwhile."""
@@ -56,8 +57,12 @@ class Masking:
         state = exchange(flow)
         if state.refusal is not None or state.canonical is None:
             return
-        refuse_masks(state.canonical.document, state.canonical.attributes)
-        refuse_oracles(state.canonical, self._masks())
+        canonical, masks = state.canonical, self._masks()
+        client = state.client.name if state.client else ""
+        refuse_masks(canonical.document, canonical.attributes)
+        refuse_field_selectors(canonical.attributes, masks, client)
+        if canonical.patch_type == "json-patch":
+            refuse_oracles(canonical.document, canonical.attributes, masks, client)
 
     @guarded(_refuse_headers)
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -1,7 +1,7 @@
 """Masking of one JSON document: the visitor that knows what to do at each place where an object sits.
 
-Belongs here: applying plans to objects, Status texts, cells of Tables, JSON inside strings, Secrets inside other objects. Not here: content
-types and streams (`masker.py`), envelopes (`pratique.kube.objects`).
+Belongs here: applying plans to objects, Status texts, cells of Tables, JSON inside strings, Secrets inside other
+objects. Not here: content types and streams (`masker.py`), envelopes (`pratique.kube.objects`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import bisect
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,7 @@ class DocumentMasker:
     # --- the visitor ---
 
     def object(self, raw: Raw) -> Raw | None:
+        self._replacer.seen = []
         masked = self._masked(raw, self._scope.plan)
         other = self._other_plan(raw)
         return (self._masked(masked or raw, other) if other else None) or masked
@@ -72,12 +74,12 @@ class DocumentMasker:
         return encode(status) if self._total() > before else None
 
     def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:
-        """Printer columns show any field of the object: by the column's name, by patterns, and by what the row's object held."""
+        """Printer columns show any field: by the column's name, by patterns, and by what the row's object held."""
         cells = decode(raw)
         if not isinstance(cells, list):
             raise FramingError("cells of a Table that are no array")
         before, keys = self._total(), self._scope.plan.keys
-        held, self._replacer.seen = self._replacer.seen, []
+        held, self._replacer.seen = (self._replacer.seen if row else []), []
         for index, cell in enumerate(cells):
             sensitive = index < len(columns) and any(names.matches(columns[index]) for names in keys)
             if isinstance(cell, str) and cell and (sensitive or any(value in cell for value in held)):
@@ -132,15 +134,12 @@ class DocumentMasker:
         return self._without_echo(encode(document)) if self._total() > before else None
 
     def _without_echo(self, raw: Raw) -> Raw:
-        """The same object may hold a value twice (`kubectl annotate` of a password): where it was masked, and where no rule looks."""
-        seen, self._replacer.seen = self._replacer.seen, self._replacer.seen if self._depth else []
+        """The object may hold a value twice: where it was masked, and where no rule looks (an annotation)."""
         whole = bytes(raw)
-        if not any(form in whole for value in seen for form in _echoes(value)):
-            self._replacer.seen = seen
+        if not any(form in whole for value in self._replacer.seen for form in _echoes(value)):
             return raw
         document = decode(raw)
         self._known(document)
-        self._replacer.seen = seen
         return encode(document)
 
     def _apply(self, document: Any, plan: Plan) -> None:
@@ -161,7 +160,12 @@ class DocumentMasker:
             self._json(match, rule)
         else:
             self._replacer.replace(
-                match.parent, match.key, match.value, rule.id, encoded=entry.encoded, keep_certificates=rule.keep_certificates
+                match.parent,
+                match.key,
+                match.value,
+                rule.id,
+                encoded=entry.encoded,
+                keep_certificates=rule.keep_certificates,
             )
 
     def _search_below(self, matches: Iterable[Match], rule: MaskRule) -> None:
@@ -174,7 +178,9 @@ class DocumentMasker:
         keyed, patterned = ([rule] if rule.keys else []), ([rule] if rule.patterns else [])
         self._search(roots, keyed, patterned, slots)
 
-    def _search(self, roots: list[Any], keyed: Sequence[MaskRule], patterned: Sequence[MaskRule], more: Sequence[Slot] = ()) -> None:
+    def _search(
+        self, roots: list[Any], keyed: Sequence[MaskRule], patterned: Sequence[MaskRule], more: Sequence[Slot] = ()
+    ) -> None:
         def found(parent: Any, key: Any, value: Any, index: int, flag: bool) -> None:  # noqa: FBT001 - a callback
             rule = keyed[index]
             if flag:
@@ -189,11 +195,15 @@ class DocumentMasker:
         if patterned:
             names = {pattern.name: rule.id for rule in reversed(patterned) for pattern in rule.patterns}
             patterns = pattern_set(tuple(pattern for rule in patterned for pattern in rule.patterns))
-            text = TextMasker(patterns, self._scope.nothing_known, self._scope.mask, lambda name: self._hit(names.get(name, name)))
+            text = TextMasker(
+                patterns, self._scope.nothing_known, self._scope.mask, lambda name: self._hit(names.get(name, name))
+            )
             self._patterns([*slots, *more], text)
 
     def _patterns(self, slots: Sequence[Slot], text: TextMasker) -> None:
-        for slot in _touched(slots, lambda joined: text.spans(joined, 0)):
+        for slot in _touched(
+            slots, lambda joined: [s for s in text.spans(joined, 0) if not text.is_mask(joined[s[0] : s[1]])]
+        ):
             slot.parent[slot.key] = text.mask_text(slot.text)
 
     # --- values that were masked before ---
@@ -216,30 +226,26 @@ class DocumentMasker:
     # --- objects inside objects ---
 
     def _json(self, match: Match, rule: MaskRule) -> None:
-        """A manifest in a string (`last-applied-configuration`): masked as the object that it is. What cannot be parsed is dropped."""
-        text = match.value
+        """A manifest in a string (`last-applied-configuration`), masked as the object that it is; else dropped."""
         before = self._total()
-        self._depth += 1
-        try:
-            inner = decode(text.encode("utf-8", "surrogatepass")) if self._depth <= MAX_JSON_DEPTH else None
-            if not isinstance(inner, dict | list):
-                raise FramingError("not an object")
-            self._inner(inner)
-        except FramingError:
-            self._replacer.replace(match.parent, match.key, text, rule.id, encoded=False)
+        inner = _document_in(match.value) if self._depth < MAX_JSON_DEPTH else None
+        if inner is None:
+            self._replacer.replace(match.parent, match.key, match.value, rule.id, encoded=False)
             return
-        finally:
-            self._depth -= 1
+        self._depth += 1
+        self._inner(inner)
+        self._depth -= 1
         if self._total() > before:
             self._hit(rule.id)
-            end = "\n" if text.endswith("\n") else ""
+            end = "\n" if match.value.endswith("\n") else ""
             match.parent[match.key] = bytes(encode(inner)).decode() + end
 
     def _inner(self, inner: Any) -> None:
-        self._apply(inner, self._scope.plan)
+        plan = self._scope.plan
+        self._apply(inner, plan)
         if isinstance(inner, dict):
             found = type_of_kind(str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
-            if found != self._scope.plan.kind:
+            if found != plan.kind:
                 self._apply(inner, self._scope.plan_of(found))
         self._nested(inner)
 
@@ -257,7 +263,8 @@ class DocumentMasker:
                 stack += node
 
 
-# Bytes at the start of an object within which an API server writes `kind` (struct fields first, map keys sorted: `apiVersion`, `kind`).
+# Bytes at the start of an object within which an API server writes `kind` (struct fields first, map keys sorted:
+# `apiVersion`, `kind`).
 _KIND_WITHIN = 512
 
 
@@ -278,11 +285,18 @@ def _touched(slots: Sequence[Slot], search: Callable[[bytes], Sequence[tuple[Any
     return [slots[index] for index in touched]
 
 
+def _document_in(text: str) -> Any:
+    """The object or array that is written in a string; None if there is none."""
+    try:
+        inner = decode(text.encode("utf-8", "surrogatepass"))
+    except FramingError:
+        return None
+    return inner if isinstance(inner, dict | list) else None
+
+
 def _echoes(value: str) -> list[bytes]:
     raw = value.encode("utf-8", "surrogatepass")
     found = [raw]
-    try:
+    with contextlib.suppress(binascii.Error, ValueError):
         found.append(base64.b64decode(raw, validate=True))
-    except (binascii.Error, ValueError):
-        pass
     return [form for form in found if len(form) >= MIN_LENGTH and form not in COMMON]

@@ -1,10 +1,11 @@
 """JSONPath as jsonpath-ng parses it, compiled to closures.
 
-Belongs here: the syntax nodes that mask rules may use, and where they match. Not here: what is done with a match. jsonpath-ng's
-own `update()` is never used: it silently skips maps behind filters and lists behind callables (1.16.0), and is 2-10 times slower.
+Belongs here: the syntax nodes that mask rules may use, and where they match. Not here: what is done with a match.
+jsonpath-ng's own `update()` is never used: it silently skips maps behind filters and lists behind callables
+(1.16.0), and is 2-10 times slower.
 
-A node type that is not compiled raises PathError when the rule is loaded; it is never skipped. `find()` of jsonpath-ng is the
-reference: tests/masking/test_jsonpath.py proves equality on random documents.
+A node type that is not compiled raises PathError when the rule is loaded; it is never skipped. `find()` of
+jsonpath-ng is the reference: tests/masking/test_jsonpath.py proves equality on random documents.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ type Names = tuple[str, ...]
 class Path:
     """A compiled JSONPath.
 
-    `steps`: field names (alternatives in a tuple), `Wild.ANY` for one child, `Wild.DEEP` for any depth. `whole`: a filter reads
-    `$`, so the path can only be followed on the whole object.
+    `steps`: field names (alternatives in a tuple), `Wild.ANY` for one child, `Wild.DEEP` for any depth. `whole`: a
+    filter reads `$`, so the path can only be followed on the whole object.
     """
 
     text: str
@@ -102,16 +103,18 @@ def _reads_root(node: Any) -> bool:
 def _compile(node: Any) -> Step:
     compiler = _COMPILERS.get(type(node))
     if compiler is None:
-        raise PathError(f"`{node}` ({type(node).__name__}) is not supported in a mask. Use fields, indices, `*`, `..`, `[?…]`.")
+        raise PathError(
+            f"`{node}` ({type(node).__name__}) is not supported in a mask. Use fields, indices, `*`, `..`, `[?…]`."
+        )
     return compiler(node)
 
 
 def _root(_: Any) -> Step:
-    return lambda match, root: [Match(None, None, root)]
+    return lambda _match, root: [Match(None, None, root)]
 
 
 def _this(_: Any) -> Step:
-    return lambda match, root: [match]
+    return lambda match, _root: [match]
 
 
 def _child(node: Child) -> Step:
@@ -122,7 +125,7 @@ def _child(node: Child) -> Step:
 def _fields(node: Fields) -> Step:
     names = tuple(node.fields)
 
-    def step(match: Match, root: Any) -> list[Match]:
+    def step(match: Match, _root: Any) -> list[Match]:
         value = match.value
         if not isinstance(value, dict):
             return []
@@ -140,13 +143,13 @@ def _children(value: Any) -> list[Match]:
 
 
 def _wildcard(_: Any) -> Step:
-    return lambda match, root: _children(match.value)
+    return lambda match, _root: _children(match.value)
 
 
 def _index(node: Index) -> Step:
     indices = tuple(node.indices)
 
-    def step(match: Match, root: Any) -> list[Match]:
+    def step(match: Match, _root: Any) -> list[Match]:
         value = match.value
         if not isinstance(value, list):
             return []
@@ -160,7 +163,7 @@ def _index(node: Index) -> Step:
 def _slice(node: Slice) -> Step:
     cut = slice(node.start, node.end, node.step)
 
-    def step(match: Match, root: Any) -> list[Match]:
+    def step(match: Match, _root: Any) -> list[Match]:
         value = match.value
         if not isinstance(value, list) or cut.step == 0:
             return []
@@ -255,8 +258,8 @@ _EQUALITY: dict[str, Callable[[bool], bool]] = {
     "<=": bool,
     ">=": bool,
     "!=": operator.not_,
-    "<": lambda same: False,
-    ">": lambda same: False,
+    "<": lambda _same: False,
+    ">": lambda _same: False,
 }
 
 

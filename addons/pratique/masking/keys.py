@@ -2,8 +2,8 @@
 
 Belongs here: matching key names, and the byte expression that finds them in raw JSON. Not here: the walk (`walk.py`).
 
-Names are compared in lower case without `-`, `_` and spaces, so `*apikey` is API_KEY, api-key and apiKey. A glob with `!` in front
-is an exception (`!*secretname`).
+Names are compared in lower case without `-`, `_` and spaces, so `*apikey` is API_KEY, api-key and apiKey. A glob
+with `!` in front is an exception (`!*secretname`). `general` stands for GENERAL_NAMES.
 """
 
 from __future__ import annotations
@@ -20,12 +20,24 @@ _CACHE_LIMIT = 8192  # names that are remembered; they come from the cluster, so
 PAIR_NAMES = ("name", "key")
 PAIR_VALUES = ("value", "defaultValue")
 
+# `general` in a policy. The exceptions are names of things, not the things.
+GENERAL_NAMES = (
+    "*password*", "*passwd*", "*passphrase*", "*pwd", "*secret", "*secretkey", "*secret.key", "*token",
+    "*apikey", "*api.key", "*accesskey", "*accesskeyid", "*privatekey", "*signingkey", "*encryptionkey",
+    "*masterkey", "*sshkey", "*keydata", "*credential", "*credentials", "*authorization", "*connectionstring",
+    "*connectionuri", "*databaseurl", "*dsn", "*cookie", "*licensekey", "*webhookurl", "*bearer",
+    "*dockerconfigjson",
+    "!*name", "!*file", "!*path", "!*dir", "!*ref", "!*policy", "!*length", "!*ttl", "!*seconds", "!*enabled",
+    "!*existingsecret", "!*pullsecret", "!*tlssecret", "!*secretname", "!*pagetoken", "!*passwordkey",
+    "!*passwordsecret", "!*passwordsecretkey", "!*continuetoken",
+)  # fmt: skip
+
 
 class KeyNames:
     """`matches(name)` with a memory. Benign races: every thread computes the same answer."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        self.globs = tuple(globs)
+        self.globs = tuple(name for glob in globs for name in (GENERAL_NAMES if glob == "general" else (glob,)))
         self._matches = compile_globs(_normal(glob) for glob in self.globs)
         self._seen: dict[str, bool] = {}
 
@@ -40,10 +52,10 @@ class KeyNames:
 
     @property
     def hint(self) -> str:
-        """An expression that is found in the raw JSON of every object that the names may touch. ("" if none can be made.)
+        """An expression that is found in the raw JSON of every object that the names may touch ("": none can be made).
 
-        A key with a string, number or list; a pair's name; a flag at the start of a string. Maps and booleans are not masked, which
-        is why `"serviceAccountToken":{` of every pod does not count.
+        A key with a string, number or list; a pair's name; a flag at the start of a string. Maps and booleans are not
+        masked, which is why `"serviceAccountToken":{` of every pod does not count.
         """
         wanted = [_normal(glob) for glob in self.globs if not glob.startswith("!")]
         if not wanted or any(not glob.strip("*?") for glob in wanted):
@@ -66,5 +78,8 @@ _CHAR = r'(?:[^"\\]|\\.)'  # one character of a JSON string, as it is written
 
 def _text(glob: str) -> str:
     """The glob as it is written in JSON, without a leading `*`, which needs no text of its own."""
-    pieces = (f"{_CHAR}*" if char == "*" else f"{_CHAR}+" if char == "?" else re.escape(char) + "[-_ ]*" for char in glob.lstrip("*"))
+    pieces = (
+        f"{_CHAR}*" if char == "*" else f"{_CHAR}+" if char == "?" else re.escape(char) + "[-_ ]*"
+        for char in glob.lstrip("*")
+    )
     return "".join(pieces)

@@ -1,14 +1,15 @@
 """Known values: the second net under the masks.
 
-Belongs here: the set of values that were masked in one session, in every form in which they may show up in text, and finding them.
-Not here: which values are masked (`rules.py`), lines and streams (`text.py`).
+Belongs here: the set of values that were masked in one session, in every form in which they may show up in text, and
+finding them. Not here: which values are masked (`rules.py`), lines and streams (`text.py`).
 
-Finding is exact and needs no automaton (RE2 takes seconds to build one of 5,000 literals, and thrashes): every occurrence of a
-literal of 15 bytes or more covers an aligned 8-byte word, of 6 bytes or more an aligned 4-byte word in one of two phases. The text
-is read as words at C speed and compared with a set; only hits are looked at. Any transformation (gzip, `rev`, splitting) defeats
-this net: it is never the first one.
+Finding is exact and needs no automaton (RE2 takes seconds to build one of 5,000 literals, and thrashes): every
+occurrence of a literal of 15 bytes or more covers an aligned 8-byte word, of 6 bytes or more an aligned 4-byte word
+in one of two phases. The text is read as words at C speed and compared with a set; only hits are looked at. Any
+transformation (gzip, `rev`, splitting) defeats this net: it is never the first one.
 
-One object per session, shared by its requests and threads: `add` may be called anywhere, the index is built when text is searched.
+One object per session, shared by its requests and threads: `add` may be called anywhere, the index is built when
+text is searched.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import bisect
+import contextlib
 import re
 import sys
 import threading
@@ -156,16 +158,14 @@ def _lines(value: str, *, encoded: bool) -> list[bytes]:
     """The lines of a value that can be recognised in text: logs and messages come line by line."""
     raw = value.encode()
     if encoded:
-        try:
+        with contextlib.suppress(binascii.Error):
             raw = base64.b64decode(raw, validate=True)
-        except binascii.Error:
-            pass
     lines = [line.strip() for line in raw.splitlines()[:_MAX_LINES]]
     return [line for line in lines if MIN_LENGTH <= len(line) <= MAX_LITERAL]
 
 
 def forms(value: bytes) -> set[bytes]:
-    """The value as it is, base64 (three offsets, both alphabets), hex, URL- and JSON-escaped; each of MIN_LENGTH or more."""
+    """The value as it is, in base64 (three offsets, both alphabets), hex, URL- and JSON-escaped; none below MIN_LENGTH."""
     text = value.decode("utf-8", "surrogateescape")
     found = {value, base64.b64encode(value), value.hex().encode(), value.hex().upper().encode()}
     found |= {quote(value, safe="").encode(), quote(value).encode(), quote(value, safe="").replace("%20", "+").encode()}

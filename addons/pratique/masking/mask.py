@@ -1,10 +1,11 @@
 """The mask: the one constant that stands where a sensitive value was.
 
-Belongs here: its text, its base64 and number forms, how it is recognised. Not here: where it goes (`rules.py`), how a write
-that carries it is refused (`writeback.py`).
+Belongs here: its text, its base64 and number forms, how it is recognised. Not here: where it goes (`rules.py`), how
+a write that carries it is refused (`writeback.py`).
 
-INVARIANT: derived from nothing (no hash, length or prefix of the value), else equality and size oracles remain. Every form
-holds `MARK` (or is `NUMBER`), whatever the tag, so that a mask made by another deployment is recognised as well.
+INVARIANT: derived from nothing (no hash, length or prefix of the value), else equality and size oracles remain.
+Every form holds `MARK` (or is `NUMBER`), whatever the tag, so that a mask made by another deployment is recognised
+as well.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The masker of one request: bodies, watches, text, headers.
 
-Belongs here: which content is masked how, and the refusal of what cannot be. Not here: mitmproxy (`addon.py`), the masking of one document
-(`body.py`), of text (`text.py`).
+Belongs here: which content is masked how, and the refusal of what cannot be. Not here: mitmproxy (`addon.py`), the
+masking of one document (`body.py`), of text (`text.py`).
 
-Fail closed: a body that no branch here can take apart raises MaskError, and nothing of it is shown. `mask_body` may run in a worker
-thread; streams belong to the thread that feeds them.
+Fail closed: a body that no branch here can take apart raises MaskError, and nothing of it is shown. `mask_body` may
+run in a worker thread; streams belong to the thread that feeds them.
 """
 
 from __future__ import annotations

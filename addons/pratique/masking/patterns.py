@@ -1,12 +1,13 @@
-"""Patterns of secrets in text: cloud keys, tokens, private keys, `password=…`.
+r"""Patterns of secrets in text: cloud keys, tokens, private keys, `password=…`.
 
-Belongs here: the built-in patterns and how several are compiled into one expression. Not here: streams and lines (`text.py`),
-which rule uses which pattern (`rules.py`).
+Belongs here: the built-in patterns and how several are compiled into one expression. Not here: streams and lines
+(`text.py`), which rule uses which pattern (`rules.py`).
 
-Every regex stays inside what RE2 and the `regex` module read alike: no look-around, no back-reference, `[\\x00-\\x20]` in place of
-`\\s` (they disagree on \\v), and no match over a line end. The group that took part in a match is what is replaced; without a
-group, the whole match. `hint` is a cheaper expression that is found in the raw JSON of every object in which the pattern may match
-(there `"` is `\\"` and a line end is `\\n`): it may find too much, never too little.
+Every regex stays inside what RE2 and the `regex` module read alike: no look-around, no back-reference,
+`[\x00-\x20]` in place of `\s` (they disagree on \v), and no match over a line end. The group that took part in a
+match is what is replaced; without a group, the whole match. `hint` is a cheaper expression that is found in the raw
+JSON of every object in which the pattern may match (there `"` is `\"` and a line end is `\n`): it may find too
+much, never too little.
 """
 
 from __future__ import annotations
@@ -51,14 +52,22 @@ PATTERNS: dict[str, Pattern] = {
     pattern.name: pattern
     for pattern in (
         Pattern("aws-access-key-id", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", r"A(?:KI|SI|BI|CC)A[A-Z0-9]{16}"),
-        Pattern("aws-session-token", rf"(?:FwoGZXIvYXdz|IQoJb3JpZ2lu){_B64}{{40,}}={{0,2}}", "FwoGZXIvYXdz|IQoJb3JpZ2lu"),
+        Pattern(
+            "aws-session-token", rf"(?:FwoGZXIvYXdz|IQoJb3JpZ2lu){_B64}{{40,}}={{0,2}}", "FwoGZXIvYXdz|IQoJb3JpZ2lu"
+        ),
         Pattern("eks-token", rf"k8s-aws-v1\.{_URLSAFE}{{20,}}", r"k8s-aws-v1\."),
         Pattern("google-api-key", rf"AIza{_URLSAFE}{{35}}", "AIza"),
         Pattern("google-oauth-token", rf"ya29\.{_URLSAFE}{{20,}}", r"ya29\."),
-        Pattern("github-token", r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})", "gh[pousr]_|github_pat_"),
+        Pattern(
+            "github-token", r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})", "gh[pousr]_|github_pat_"
+        ),
         Pattern("gitlab-token", rf"gl(?:pat|ptt|dt|rt|cbt)-{_URLSAFE}{{20,}}", "gl(?:pat|ptt|dt|rt|cbt)-"),
         Pattern("slack-token", r"xox[abeoprs]-[A-Za-z0-9-]{10,}", "xox[abeoprs]-"),
-        Pattern("slack-webhook", r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_+-]{20,})", r"hooks\.slack"),
+        Pattern(
+            "slack-webhook",
+            r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_+-]{20,})",
+            r"hooks\.slack",
+        ),
         Pattern("stripe-key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "[rs]k_(?:live|test)_"),
         Pattern("ai-key", rf"\bsk-(?:ant-|proj-|or-)?{_URLSAFE}{{20,}}", f"sk-{_URLSAFE}{{20}}"),
         Pattern("azure-key", rf"(?:AccountKey|SharedAccessKey)=({_B64}{{32,}}={{0,2}})", "(?:Account|Access)Key="),
@@ -69,14 +78,22 @@ PATTERNS: dict[str, Pattern] = {
         Pattern("age-key", r"AGE-SECRET-KEY-1[0-9A-Z]{50,}", "AGE-SECRET-KEY-1"),
         Pattern("jwt", rf"eyJ{_URLSAFE}{{8,}}\.{_URLSAFE}*\.{_URLSAFE}{{6,}}", rf"eyJ{_URLSAFE}{{8,}}\."),
         Pattern("private-key", rf"{_PEM}(?:.*?{_PEM_END}|.*)", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"),
-        Pattern("bearer", r"(?i:\b(?:bearer|basic|token))[ \t]+([A-Za-z0-9._~+/-]{20,}=*)", r"(?i:bearer|basic|token)(?:[ \t]|\\t)"),
+        Pattern(
+            "bearer",
+            r"(?i:\b(?:bearer|basic|token))[ \t]+([A-Za-z0-9._~+/-]{20,}=*)",
+            r"(?i:bearer|basic|token)(?:[ \t]|\\t)",
+        ),
         Pattern(
             "authorization",
             rf"(?i:\b(?:proxy-)?authorization|\bx-(?:api-key|auth-token|vault-token)|\bset-cookie|\bcookie){_NAME_END}[:=][ \t]*\\?[\"']?"
             r"([^\x00-\x20\"'\\][^\x00-\x1f\"'\\]{3,})",
             r"(?i:authorization|x-api-key|x-auth-token|x-vault-token|cookie)(?:\\+\"|')?(?:[ \t]|\\t)*[:=]",
         ),
-        Pattern("url-credentials", r"://[^\x00-\x20/?#@:\"'<>]{0,128}:([^\x00-\x20/?#@\"'<>]{1,512})@", r"://[^/?#@\"]*:[^/?#@\"]*@"),
+        Pattern(
+            "url-credentials",
+            r"://[^\x00-\x20/?#@:\"'<>]{0,128}:([^\x00-\x20/?#@\"'<>]{1,512})@",
+            r"://[^/?#@\"]*:[^/?#@\"]*@",
+        ),
         Pattern(
             "signed-url",
             r"[?&](?:X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|sig|Signature)=([^\x00-\x20\"'&<>\\]{8,})",
@@ -94,7 +111,11 @@ PATTERNS: dict[str, Pattern] = {
             r"(?i:-(?:password|passwd|passphrase|token|secret|api-?key)|--[a-z0-9-]+)(?:[ \t]|\\t)",
         ),
         Pattern("docker-auth", rf"\\?\"auth\\?\"[ \t]*:[ \t]*\\?\"({_B64}{{8,}}={{0,2}})", r"auth\\+\""),
-        Pattern("invalid-value", r"(?i:invalid value|unsupported value|duplicate value): (\"(?:[^\"\\]|\\.)*\"|[^\x00-\x20:]+)", "(?i:value): "),
+        Pattern(
+            "invalid-value",
+            r"(?i:invalid value|unsupported value|duplicate value): (\"(?:[^\"\\]|\\.)*\"|[^\x00-\x20:]+)",
+            "(?i:value): ",
+        ),
         Pattern("blob", rf"(?:{_B64}|[_-]){{64,}}={{0,2}}", rf"(?:{_B64}|[_-]){{64}}"),
     )
 }
@@ -138,15 +159,20 @@ class PatternSet:
 
     def _alternative(self, pattern: Pattern) -> str:
         compiled = compile_re2(pattern.regex)
-        if compiled.search(b"") or compiled.search(b"a\nb").__class__ is not type(None) and compiled.match(b""):
+        if compiled.search(b"") or compiled.search(b"\n"):
             raise PatternError(f"pattern `{pattern.name}` matches the empty string. Require at least one character.")
+        if pattern is not PATTERNS.get(pattern.name):
+            self._check_streams(pattern)
+        text = pattern.regex if compiled.groups else f"({pattern.regex})"
+        self._groups += [pattern.name] * max(compiled.groups, 1)
+        return f"(?:{text})"
+
+    @staticmethod
+    def _check_streams(pattern: Pattern) -> None:
         try:
             regex.compile(pattern.regex.encode(), regex.VERSION0)
         except regex.error as error:
             raise PatternError(f"pattern `{pattern.name}` cannot be used on streams: {error}") from None
-        text = pattern.regex if compiled.groups else f"({pattern.regex})"
-        self._groups += [pattern.name] * max(compiled.groups, 1)
-        return f"(?:{text})"
 
     @cached_property
     def _partial(self) -> regex.Pattern[bytes]:

@@ -1,11 +1,11 @@
-"""The rules for objects of one type, compiled: what is looked for in the raw bytes, what is done with a decoded object.
+r"""The rules for objects of one type, compiled: what is looked for in the raw bytes, what is done with a decoded object.
 
 Belongs here: byte prefilters, the order of rules, base64 or text. Not here: which rules match (`rules.py`), envelopes
 (`pratique.kube.objects`), the object's way through one request (`masker.py`).
 
-Speed comes from not decoding: a rule that cannot touch an object (or a top-level field of one) is seen by an expression over the raw
-bytes. INVARIANT: such an expression may find too much, never too little. It is exact because API servers escape only `"`, `\\`, control
-characters, `<`, `>`, `&` and U+2028/9; any other escape counts as found.
+Speed comes from not decoding: a rule that cannot touch an object (or a top-level field of one) is seen by an
+expression over the raw bytes. INVARIANT: such an expression may find too much, never too little. It is exact because
+API servers escape only `"`, `\`, control characters, `<`, `>`, `&` and U+2028/9; any other escape counts as found.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:/@-]+\Z")
 # Fields that hold bytes in Kubernetes' own types: text there fails every typed client.
 _BYTES = {("", "secrets"): "data", ("", "configmaps"): "binaryData"}
 # A Secret inside another object (manifests in custom resources): masked by the rules for Secrets.
-NESTED_SECRET = r'"kind"\s*:\s*"Secret"'
+NESTED_SECRET = r'"kind"\s*:\s*"Secret"'  # noqa: S105 - a kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,20 +87,17 @@ class Plan:
         return frozenset(name for path in paths for name in path.top or ())
 
     def _compile_hint(self, field: str | None) -> Callable[[Raw | bytes | memoryview], bool]:
-        """`field`: a name that paths know, "" for any other field, None for the whole object (whose bytes hold the field's name)."""
-        hints: list[str] = []
-        for entry in self.paths:
-            if _enters(entry.path, field):
-                hints.append(_path_hint(entry.path, field))
+        """`field`: a name that paths know, "" for any other, None for the whole object (whose bytes hold the names)."""
+        hints = [_path_hint(entry.path, field) for entry in self.paths if _enters(entry.path, field)]
         for rule in self.searches:
             if not rule.paths or any(_enters(path, field) for path in rule.paths):
                 hints += _search_hints(rule)
         if self.rules and field is None:
             hints.append(NESTED_SECRET)
         if not hints:
-            return lambda raw: False
+            return lambda _raw: False
         if "" in hints:
-            return lambda raw: True
+            return lambda _raw: True
         search = compile_re2("|".join([*hints, _HIDING])).search
         return lambda raw: search(memoryview(raw)) is not None
 
@@ -139,7 +136,7 @@ def _enters(path: Path, field: str | None) -> bool:
 
 
 def _path_hint(path: Path, field: str | None) -> str:
-    """The longest name on the path, as a key; "" if there is none that is written as it is. Below its own field, names after the first."""
+    """The longest name on the path, as a key; "" if there is none. Inside a field, only names after the first count."""
     steps = path.steps[1:] if field is not None and path.top is not None else path.steps
     names = [step for step in steps if not isinstance(step, Wild) and all(map(_PLAIN_NAME.match, step))]
     if not names:

@@ -2,8 +2,9 @@
 
 Belongs here: strings, numbers, maps, lists, base64, dropping. Not here: which values (`plan.py`).
 
-Clients decode what they get into typed structs: a string where a number is due, or text where base64 is due, fails the whole list
-(measured: kubectl 1.32, Python client 37). So a mask never changes a type; what has no mask of its type is taken out.
+Clients decode what they get into typed structs: a string where a number is due, or text where base64 is due, fails
+the whole list (measured: kubectl 1.32, Python client 37). So a mask never changes a type; what has no mask of its
+type is taken out.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Replacer:
         self._hit = hit
         self.seen: list[str] = []  # strings that were replaced, for the echo check of the same object
 
-    def replace(self, parent: Any, key: Any, value: Any, rule: str, *, encoded: bool, keep_certificates: bool = False) -> None:
+    def replace(
+        self, parent: Any, key: Any, value: Any, rule: str, *, encoded: bool, keep_certificates: bool = False
+    ) -> None:
         """Sets `parent[key]` to the mask of `value`, or deletes it. `encoded`: strings are base64."""
         if keep_certificates and isinstance(value, str) and is_certificate(value, encoded=encoded):
             return

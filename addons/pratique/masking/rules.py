@@ -1,9 +1,11 @@
 """`kind: MaskPolicy`: what operators write, and the rules that come out of it.
 
-Belongs here: the schema, its errors with positions, which rules match a type. Not here: how a rule is applied (`plan.py`).
+Belongs here: the schema, its errors with positions, which rules match a type. Not here: how a rule is applied
+(`plan.py`).
 
-A rule says where (`jsonPaths`; none: the whole object but the metadata that names it) and what there (`keyNames`, `patterns`; neither:
-everything). It is written for one object: lists, Tables and watch events are taken apart before (`pratique.kube.objects`).
+A rule says where (`jsonPaths`; none: the whole object but the metadata that names it) and what there (`keyNames`,
+`patterns`; neither: everything). It is written for one object: lists, Tables and watch events are taken apart before
+(`pratique.kube.objects`).
 """
 
 from __future__ import annotations
@@ -50,8 +52,9 @@ class PatternSpec(Spec, frozen=True):
 
 
 class RuleSpec(Spec, frozen=True):
-    """`as`: auto (type-preserving, base64 where Kubernetes has bytes), base64, string, json (JSON inside a string), drop.
+    """One rule.
 
+    `as`: auto (keeps the type; base64 where Kubernetes has bytes), base64, string, json (JSON inside a string), drop.
     `keep: [certificates]` leaves values that are nothing but PEM certificates.
     """
 
@@ -136,8 +139,10 @@ class MaskSet:
         return any(rule.clients(client) for rule in self.rules)
 
     def text_patterns(self, kind: ObjectType, namespace: str, client: str) -> PatternSet | None:
-        """For text that belongs to a request (logs, Status messages, warnings): all patterns of the rules that match it, and the general
-        ones as soon as any rule is for the client."""
+        """For text that belongs to a request (logs, Status messages, warnings).
+
+        The general patterns as soon as any rule is for the client, and those of the rules that match the request.
+        """
         if not self.applies_to(client):
             return None
         return self.plan(kind, namespace, client).text_patterns
@@ -168,11 +173,19 @@ def _rules(document: SourceDocument, spec: MaskPolicySpec) -> tuple[list[MaskRul
     errors: list[DocumentError] = []
     names: set[str] = set()
     if not spec.rules:
-        errors.append(DocumentError(document.position("spec", "rules"), "a MaskPolicy without rules masks nothing", "Write one or delete the file"))
+        errors.append(
+            DocumentError(
+                document.position("spec", "rules"),
+                "a MaskPolicy without rules masks nothing",
+                "Write one or delete the file",
+            )
+        )
     for index, rule in enumerate(spec.rules):
         where: tuple[str | int, ...] = ("spec", "rules", index)
         if rule.name in names:
-            errors.append(DocumentError(document.position(*where, "name"), f"rule `{rule.name}` is there twice", "Rename one"))
+            errors.append(
+                DocumentError(document.position(*where, "name"), f"rule `{rule.name}` is there twice", "Rename one")
+            )
         names.add(rule.name)
         compiled = _Compiler(document, where, rule, spec.clients).compile()
         if isinstance(compiled, MaskRule):
@@ -185,7 +198,9 @@ def _rules(document: SourceDocument, spec: MaskPolicySpec) -> tuple[list[MaskRul
 class _Compiler:
     """One rule, with all of its errors."""
 
-    def __init__(self, document: SourceDocument, where: tuple[str | int, ...], rule: RuleSpec, clients: tuple[str, ...]) -> None:
+    def __init__(
+        self, document: SourceDocument, where: tuple[str | int, ...], rule: RuleSpec, clients: tuple[str, ...]
+    ) -> None:
         self._document = document
         self._where = where
         self._rule = rule
@@ -224,9 +239,13 @@ class _Compiler:
         if given == "general":
             return [PATTERNS[name] for name in GENERAL]
         if isinstance(given, str) and given not in PATTERNS:
-            self._error(f"pattern `{given}` is not known", "Use `general`, a built-in name, or {name, regex}", "patterns", index)
+            self._error(
+                f"pattern `{given}` is not known", "Use `general`, a built-in name, or {name, regex}", "patterns", index
+            )
             return []
-        pattern = PATTERNS[given] if isinstance(given, str) else Pattern(given.name, given.regex)
+        if isinstance(given, str):
+            return [PATTERNS[given]]
+        pattern = Pattern(given.name, given.regex)
         try:
             PatternSet([pattern])
         except PatternError as error:

@@ -1,17 +1,16 @@
 """Masking of text: whole strings, and streams that come in chunks.
 
-Belongs here: lines, the unfinished line, private keys over several lines. Not here: what a secret looks like (`patterns.py`), known
-values (`known.py`), exec channels (`frames.py`).
+Belongs here: lines, the unfinished line, private keys over several lines. Not here: what a secret looks like
+(`patterns.py`), known values (`known.py`), exec channels (`frames.py`).
 
-A complete line leaves at once. Of an unfinished line, what comes before the first possible secret leaves at once; the rest waits
-for the bytes that decide, for the line end, or for `flush()`. INVARIANT: without `flush()`, the output does not depend on how the
-input was cut (below MAX_HELD). A secret whose bytes arrive slower than the flushes leaks its first part: that is the price of
-interactive shells, and why exec is a question of policy.
+A complete line leaves at once. Of an unfinished line, what comes before the first possible secret leaves at once;
+the rest waits for the bytes that decide, for the line end, or for `flush()`. INVARIANT: without `flush()`, the
+output does not depend on how the input was cut (below MAX_HELD). A secret whose bytes arrive slower than the flushes
+leaks its first part: that is the price of interactive shells, and why exec is a question of policy.
 """
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from pratique.masking.known import KnownValues
 from pratique.masking.mask import Mask
 from pratique.masking.patterns import PatternSet
 
-# Bytes of one line that may wait; a longer candidate is masked to its line end. 256 KiB is 8 times the largest frame of an exec.
+# Bytes of one line that may wait; a longer candidate is masked to its line end. 256 KiB is 8 times the largest frame
+# of an exec.
 MAX_HELD = 262_144
 KNOWN = "known-value"  # what is counted for a value that was masked before
 TOO_LONG = "too-long"  # what is counted for a candidate above MAX_HELD
@@ -80,6 +80,10 @@ class TextMasker:
         known = [(begin, end, KNOWN) for begin, end in self.known.spans(text, start, strong=strong)]
         return merge(spans + known) if known else spans
 
+    def is_mask(self, secret: bytes) -> bool:
+        """A mask that another rule has put there: not counted twice."""
+        return secret.strip(b"\"'\\") in {self.mask.text.encode(), self.mask.base64.encode()}
+
     def hold(self, text: bytes, start: int) -> int:
         """Before here, nothing that is still to come changes what is masked."""
         held = len(text)
@@ -102,6 +106,8 @@ class TextMasker:
         for begin, stop, name in self.spans(text, start):
             if begin >= end:
                 break
+            if self.is_mask(text[begin:stop]):
+                continue
             pieces += [text[start:begin], self.mask.text.encode()]
             self.count(name)
             start = stop
@@ -150,7 +156,7 @@ class TextStream:
         if sent.startswith(masked):
             self._sent = sent[len(masked) :]
             return b""
-        return masked[len(os.path.commonprefix([sent, masked])) :]
+        return masked[_common(sent, masked) :]
 
     def _head(self) -> bytes:
         """The beginning of the unfinished line."""
@@ -207,6 +213,13 @@ class TextStream:
             return b""
         self._key_lines = 0
         return self._line(line, start)
+
+
+def _common(left: bytes, right: bytes) -> int:
+    """How many first bytes are the same."""
+    return next(
+        (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right))
+    )
 
 
 def _split(text: bytes, start: int) -> list[tuple[bytes, int]]:

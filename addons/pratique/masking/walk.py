@@ -1,9 +1,10 @@
 """One walk over a decoded object for all rules that look at any depth.
 
-Belongs here: finding sensitive keys, pairs and flags, collecting strings for the patterns. Not here: JSONPaths (`jsonpath.py`), what is put
-in place (`replace.py`).
+Belongs here: finding sensitive keys, pairs and flags, collecting strings for the patterns. Not here: JSONPaths
+(`jsonpath.py`), what is put in place (`replace.py`).
 
-The walk is iterative (documents may be deep) and merged: however many rules look at any depth, the object is walked once.
+The walk is iterative (documents may be deep) and merged: however many rules look at any depth, the object is walked
+once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, NamedTuple
 
 from pratique.masking.keys import PAIR_NAMES, PAIR_VALUES, KeyNames
 
-# Of `metadata`, only annotations are looked at: everything else names the object, and a client that cannot name it cannot work.
+# Of `metadata`, only annotations are looked at: everything else names the object, and a client that cannot name it
+# cannot work.
 _METADATA_WALKED = ("annotations",)
 _NEVER_PATTERNS = frozenset({"apiVersion", "kind", "caBundle", "managedFields", "uid", "resourceVersion"})
 
@@ -51,10 +53,15 @@ def starts(document: dict[str, Any]) -> list[Any]:
     if not isinstance(metadata, dict):
         return [document]
     below = [metadata[name] for name in _METADATA_WALKED if name in metadata]
-    return [{name: value for name, value in document.items() if name != "metadata" and type(value) in {dict, list}}, *below]
+    return [
+        {name: value for name, value in document.items() if name != "metadata" and type(value) in {dict, list}},
+        *below,
+    ]
 
 
-def _map(node: dict[str, Any], keys: Sequence[KeyNames], found: OnKey, stack: list[Any], slots: list[Slot] | None) -> None:
+def _map(
+    node: dict[str, Any], keys: Sequence[KeyNames], found: OnKey, stack: list[Any], slots: list[Slot] | None
+) -> None:
     for key, value in list(node.items()):
         kind = type(value)
         rule = _rule(keys, key)

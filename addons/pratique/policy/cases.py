@@ -60,6 +60,13 @@ _MEDIA = {
     "apply-patch": "application/apply-patch+yaml",
 }
 _STREAMS = {"exec": "v5.channel.k8s.io", "attach": "v5.channel.k8s.io", "portforward": "SPDY/3.1+portforward.k8s.io"}
+_SPDY = {"connection": "Upgrade", "upgrade": "SPDY/3.1", "x-stream-protocol-version": "v4.channel.k8s.io"}
+_WEBSOCKET = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -218,13 +225,7 @@ def raw_request(request: CaseRequest) -> RawRequest:
 def _media(request: CaseRequest, method: str) -> dict[str, str]:
     subresource = request.resource.partition("/")[2]
     if request.verb and subresource in _STREAMS:
-        return {
-            "connection": "Upgrade",
-            "upgrade": "websocket",
-            "sec-websocket-version": "13",
-            "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
-            "sec-websocket-protocol": _STREAMS[subresource],
-        }
+        return _SPDY if method == "POST" else {**_WEBSOCKET, "sec-websocket-protocol": _STREAMS[subresource]}
     if request.body is None:
         return {}
     kind = "apply-patch" if request.verb == "apply" else request.patch_type

@@ -90,7 +90,7 @@ def _config_map(request: PolicyRequest) -> Iterator[Escalation]:
 
 
 def _service_account(request: PolicyRequest) -> Iterator[Escalation]:
-    if _writes_map(request, "annotations", ROLE_ANNOTATION):
+    if request.attributes.subresource != "token" and _writes_map(request, "annotations", ROLE_ANNOTATION):
         yield IRSA
 
 

@@ -67,7 +67,7 @@ class Recorder:
         key = (client, claim or flow.client_conn.id) if state.client else (client, "")
         session = self._sessions.get(key)
         if session is None:
-            session = layout.session_id(time.time(), os.urandom(8))
+            session = layout.session_id(time.time(), os.urandom(layout.RANDOM_BYTES))
             claims = {"user_agent": flow.request.headers.get("user-agent", "")[:256]}
             if claim:
                 claims["kubectl_session"] = claim

@@ -4,8 +4,8 @@ Belongs here: (time, channel, bytes) events in, lines of a cast out; and lines i
 here: taking channels out of WebSocket or SPDY (`pratique.kube`), masking (before), writing (`spool`), showing.
 
 How the stream is cut into events never changes the text: UTF-8 is decoded incrementally per channel. Without a
-terminal, `\n` becomes `\r\n` (players need it), and a stream that turns out binary (a NUL byte, as in any tar, or too much that
-is not UTF-8) is stored as size and hash from there on; with a terminal all is shown: output could
+terminal, `\n` becomes `\r\n` (players need it), and a stream that turns out binary (a NUL byte, as in any tar, or too
+much that is not UTF-8) is stored as size and hash from there on; with a terminal all is shown: output could
 else hide what follows it.
 The cast of a session holds raw control sequences: whoever shows it must filter them.
 """

@@ -208,13 +208,9 @@ class Index:
         """The sessions with at least one matching request (or, without request filters, all), newest first."""
         where, values = _session_where(wanted)
         inner, more = _request_where(wanted)
-        if inner:  # conditions are constants, values are bound
-            where.append(f"EXISTS (SELECT 1 FROM requests r WHERE r.session = s.session AND {' AND '.join(inner)})")
-        sql = (
-            "SELECT session, client, cluster, opened, closed, reason, requests, bytes, kubectl_session, user_agent,"
-            f" mcp_client FROM sessions s{' WHERE ' + ' AND '.join(where) if where else ''}"
-            " ORDER BY opened DESC LIMIT ?"
-        )
+        if inner:
+            where.append(f"s.session IN (SELECT r.session FROM requests r{_where(inner)})")  # noqa: S608 - values are bound
+        sql = f"SELECT {_LISTED} FROM sessions s{_where(where)} ORDER BY opened DESC LIMIT ?"  # noqa: S608 - values are bound
         rows = self._ask(sql, [*values, *more, min(wanted.limit, MAX_ROWS)])
         return [SessionRow(*row, *(self._distinct(row[0], name) for name in _DISTINCT)) for row in rows]
 
@@ -227,8 +223,8 @@ class Index:
         inner, values = _request_where(wanted)
         where, more = _session_where(wanted)
         if where:
-            inner.append(f"r.session IN (SELECT session FROM sessions s WHERE {' AND '.join(where)})")
-        sql = f"SELECT r.* FROM requests r{' WHERE ' + ' AND '.join(inner) if inner else ''} ORDER BY time, n LIMIT ?"
+            inner.append(f"r.session IN (SELECT session FROM sessions s{_where(where)})")  # noqa: S608 - values are bound
+        sql = f"SELECT r.* FROM requests r{_where(inner)} ORDER BY time, n LIMIT ?"  # noqa: S608 - values are bound
         cursor = self._ask(sql, [*values, *more, min(wanted.limit, MAX_ROWS)])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -240,7 +236,13 @@ class Index:
             raise RecordError(f"the index cannot be read: {error}") from error
 
 
+_LISTED = "session, client, cluster, opened, closed, reason, requests, bytes, kubectl_session, user_agent, mcp_client"
 _DISTINCT = ("verb", "namespace", "verdict", "approval_id")
+
+
+def _where(conditions: list[str]) -> str:
+    """Conditions are constants of this module."""
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def _text(record: Record) -> str:

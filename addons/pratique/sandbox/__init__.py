@@ -1,4 +1,4 @@
-"""The embedded cluster: a small API server, STS and EKS token check on loopback, for demos, tests and offline policy work.
+"""The embedded cluster: an API server, STS and EKS token check on loopback, for demos, tests, offline policy work.
 
 This is not a Kubernetes and never for production: one process, everything in memory, no etcd, no scheduler, no
 kubelet, no admission; every authenticated caller may do everything; exec runs a local process with the rights of

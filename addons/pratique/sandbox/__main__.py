@@ -18,9 +18,11 @@ from pratique.sandbox.cluster import Sandbox, SandboxOptions, write_info
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pratique.sandbox",
-        description="An embedded cluster for demos, tests and offline policy work: not a Kubernetes, never for production.",
+        description="An embedded cluster for demos, tests, policy work: not a Kubernetes, never for production.",
     )
-    parser.add_argument("--state", type=Path, required=True, help="folder for certificates, sandbox.json, scratch files")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="folder for certificates, sandbox.json, scratch files"
+    )
     parser.add_argument("--port", type=int, default=0, help="port of the API server; 0 takes a free one")
     parser.add_argument("--sts-port", type=int, default=0, help="port of the token service; 0 takes a free one")
     parser.add_argument("--static-token", default="", help="a bearer token to accept next to EKS tokens (for tests)")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pratique.sandbox import status
 
 TABLE_VERSIONS = ("v1", "v1beta1")
+META_FORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def _form(media: str, options: dict[str, str], kinds: tuple[str, ...]) -> Form |
     if kind and kind not in kinds:
         return None
     version = options.get("v", "v1")
-    if kind in {"Table", "PartialObjectMetadata", "PartialObjectMetadataList"}:
-        if options.get("g") != "meta.k8s.io" or version not in TABLE_VERSIONS:
-            return None
+    ours = options.get("g") == "meta.k8s.io" and version in TABLE_VERSIONS
+    if kind in META_FORMS and not ours:
+        return None
     return Form(kind, version, yaml)

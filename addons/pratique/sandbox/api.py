@@ -10,7 +10,7 @@ import copy
 import json
 from typing import Any
 
-from pratique.sandbox import defaults, managed, status, validation
+from pratique.sandbox import defaults, managed, status, strict, validation
 from pratique.sandbox.query import DeleteOptions, WriteOptions
 from pratique.sandbox.resources import Registry, Resource
 from pratique.sandbox.store import Store
@@ -27,6 +27,8 @@ class Api:
     def __init__(self, store: Store, registry: Registry) -> None:
         self.store = store
         self.registry = registry
+        self.warnings: list[str] = []
+        """What the next answer says in `Warning` headers; whoever writes the answer empties it."""
 
     # -- reading -----------------------------------------------------------------------------------------------------
     def get(self, resource: Resource, namespace: str, name: str) -> JSON:
@@ -41,7 +43,7 @@ class Api:
 
     # -- create ------------------------------------------------------------------------------------------------------
     def create(self, resource: Resource, namespace: str, body: JSON, options: WriteOptions) -> JSON:
-        obj = self._prepared(resource, namespace, body)
+        obj = self._prepared(resource, namespace, body, options)
         if obj["metadata"].get("resourceVersion"):
             raise status.bad_request("resourceVersion should not be set on objects to be created")
         self._check_namespace(resource, namespace)
@@ -49,9 +51,10 @@ class Api:
         managed.record_update(None, obj, options.manager, self.store.now())
         return self._create(resource, obj, dry_run=options.dry_run)
 
-    def _prepared(self, resource: Resource, namespace: str, body: JSON) -> JSON:
+    def _prepared(self, resource: Resource, namespace: str, body: JSON, options: WriteOptions) -> JSON:
         check_kind(resource, body)
         obj = copy.deepcopy(body)
+        self._check_fields(resource, obj, options)
         metadata = obj.setdefault("metadata", None) or {}
         obj["metadata"] = metadata
         set_namespace(resource, metadata, namespace)
@@ -60,6 +63,13 @@ class Api:
             text = f'Secret in version "v1" cannot be handled as a Secret: illegal base64 data at `data.{broken}`'
             raise status.bad_request(text)
         return obj
+
+    def _check_fields(self, resource: Resource, body: JSON, options: WriteOptions) -> None:
+        """Unknown fields: refused (Strict), kept in `warnings` (Warn), or nothing said (Ignore)."""
+        unknown = strict.drop_unknown(resource, body)
+        if unknown and options.validation == "Strict":
+            raise status.bad_request(f"strict decoding error: {', '.join(unknown)}")
+        self.warnings += unknown if options.validation == "Warn" else []
 
     def _complete(self, resource: Resource, obj: JSON) -> None:
         metadata = obj["metadata"]
@@ -97,10 +107,10 @@ class Api:
             raise status.forbidden(resource, "", text)
 
     # -- update ------------------------------------------------------------------------------------------------------
-    def update(self, resource: Resource, namespace: str, name: str, body: JSON, options: WriteOptions,
+    def update(self, resource: Resource, namespace: str, name: str, body: JSON, options: WriteOptions, *,
                subresource: str = "") -> tuple[JSON, bool]:  # fmt: skip
         """The stored object, and whether it was created (never for most kinds, as in the real server)."""
-        obj = self._prepared(resource, namespace, body)
+        obj = self._prepared(resource, namespace, body, options)
         if obj["metadata"].get("name", name) != name or not obj["metadata"].get("name"):
             given = obj["metadata"].get("name", "")
             raise status.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
@@ -151,10 +161,10 @@ class Api:
         return obj
 
     # -- server-side apply ---------------------------------------------------------------------------------------------
-    def apply(self, resource: Resource, namespace: str, name: str, body: JSON, options: WriteOptions,
+    def apply(self, resource: Resource, namespace: str, name: str, body: JSON, options: WriteOptions, *,
               subresource: str = "") -> tuple[JSON, bool]:  # fmt: skip
         """The stored object, and whether it was created."""
-        obj = self._prepared(resource, namespace, body)
+        obj = self._prepared(resource, namespace, body, options)
         if obj["metadata"].setdefault("name", name) != name:
             text = f"the name of the object ({obj['metadata']['name']}) does not match the name on the URL ({name})"
             raise status.bad_request(text)
@@ -169,12 +179,12 @@ class Api:
             self._complete(resource, merged)
             merged["metadata"]["managedFields"] = entries
             return self._create(resource, merged, dry_run=options.dry_run), True
-        self._check_conflicts(resource, live, obj, options)
+        self._check_conflicts(live, obj, options)
         merged = managed.apply(live, obj, options.manager, now, subresource)
         merged["metadata"].setdefault("resourceVersion", live["metadata"]["resourceVersion"])
         return self.replace(resource, live, merged, options, subresource, applied=True), False
 
-    def _check_conflicts(self, resource: Resource, live: JSON, obj: JSON, options: WriteOptions) -> None:
+    def _check_conflicts(self, live: JSON, obj: JSON, options: WriteOptions) -> None:
         found = [] if options.force else managed.conflicts(live, obj, options.manager)
         if not found:
             return
@@ -182,7 +192,7 @@ class Api:
             status.cause("FieldManagerConflict", f'conflict with "{manager}"', _dotted(path)) for manager, path in found
         ]
         lines = "\n".join(f"- {item['field']}" for item in causes)
-        many = f"{len(found)} conflict{'s' if len(found) > 1 else ''} with \"{found[0][0]}\""
+        many = f'{len(found)} conflict{"s" if len(found) > 1 else ""} with "{found[0][0]}"'
         separator = ": " + causes[0]["field"] if len(found) == 1 else f":\n{lines}"
         text = f"Apply failed with {many}{separator}"
         raise status.StatusError(409, "Conflict", text, {"causes": causes})
@@ -230,7 +240,7 @@ class Api:
         return obj
 
     def _orphan(self, uid: str) -> None:
-        for key in self.store.keys():
+        for key in self.store.places():
             for obj in self.store.all(key):
                 owners = obj["metadata"].get("ownerReferences") or []
                 if any(owner["uid"] == uid for owner in owners):
@@ -247,9 +257,13 @@ def as_version(resource: Resource, obj: JSON) -> JSON:
 def check_kind(resource: Resource, body: JSON) -> None:
     kind, version = body.get("kind") or resource.kind, body.get("apiVersion") or resource.api_version
     if resource.custom and not (body.get("kind") and body.get("apiVersion")):
-        raise status.bad_request("Object 'Kind' is missing in the body" if not body.get("kind") else "Object 'apiVersion' is missing")
+        raise status.bad_request(
+            "Object 'Kind' is missing in the body" if not body.get("kind") else "Object 'apiVersion' is missing"
+        )
     if version != resource.api_version:
-        text = f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        text = (
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
         raise status.bad_request(text)
     if kind != resource.kind:
         text = f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
@@ -260,7 +274,9 @@ def set_namespace(resource: Resource, metadata: JSON, namespace: str) -> None:
     if not resource.namespaced:
         metadata.pop("namespace", None)
     elif metadata.get("namespace") not in {None, "", namespace}:
-        raise status.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise status.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
     else:
         metadata["namespace"] = namespace
 

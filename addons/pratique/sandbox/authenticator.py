@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pratique.sandbox.sts import Request, Response
+from pratique.sandbox.sigv4 import Request
+from pratique.sandbox.sts import Response
 
 PREFIX = "k8s-aws-v1."
 MAX_TOKEN = 4096  # bytes, aws-iam-authenticator's maxTokenLenBytes
@@ -180,7 +181,9 @@ class Authenticator:
         principal, _, session = identity["UserId"].partition(":")
         username = entry.username.replace("{{SessionName}}", session.replace("@", "-"))
         username = username.replace("{{SessionNameRaw}}", session).replace("{{AccountID}}", account)
-        key = next((unquote(part.partition("=")[2]) for part in query.split("&") if part.startswith("X-Amz-Credential=")), "")
+        key = next(
+            (unquote(part.partition("=")[2]) for part in query.split("&") if part.startswith("X-Amz-Credential=")), ""
+        )
         extra = {
             "accessKeyId": [key.partition("/")[0]],
             "arn": [arn],

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tornado.iostream import IOStream
 
@@ -94,9 +94,14 @@ class Cluster:
         self.controller = Controller(self.store, self.registry)
         self.logs = Logs()
         user = User(ACCESS_KEY_ID, SECRET_ACCESS_KEY, ROLE_X, "AIDASANDBOXROLEX00000")
-        roles = [Role(ROLE_Y, "AROASANDBOXROLEY00000", (ROLE_X,), 43200), Role(ROLE_Z, "AROASANDBOXROLEZ00000", (ROLE_Y,))]
+        roles = [
+            Role(ROLE_Y, "AROASANDBOXROLEY00000", (ROLE_X,), 43200),
+            Role(ROLE_Z, "AROASANDBOXROLEZ00000", (ROLE_Y,)),
+        ]
         self.sts = Sts(options.region, [user], roles)
-        entry = AccessEntry(ROLE_Y, f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/{{{{SessionName}}}}", ("pratique",))
+        entry = AccessEntry(
+            ROLE_Y, f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/{{{{SessionName}}}}", ("pratique",)
+        )
         self.authenticator = Authenticator(
             options.cluster_name, options.region, [entry], self.sts.handle, options.static_token
         )
@@ -176,7 +181,9 @@ class Cluster:
 class Sandbox:
     """The cluster on a thread. `state` None is a temporary folder that goes with it."""
 
-    def __init__(self, state: Path | None = None, options: SandboxOptions | None = None, clock: Clock = time.time) -> None:
+    def __init__(
+        self, state: Path | None = None, options: SandboxOptions | None = None, clock: Clock = time.time
+    ) -> None:
         self._temporary = None if state else tempfile.TemporaryDirectory(prefix="pratique-sandbox-")
         self.state = state or Path(self._temporary.name if self._temporary else ".")
         self.options = options or SandboxOptions()
@@ -189,7 +196,7 @@ class Sandbox:
         self.cluster: Cluster | None = None
         self._info: SandboxInfo | None = None
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -294,7 +301,9 @@ def kubeconfig(info: SandboxInfo, token: str) -> JSON:
         "kind": "Config",
         "clusters": [{"name": "sandbox", "cluster": cluster}],
         "users": [{"name": "sandbox", "user": {"token": token}}],
-        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox", "namespace": "payments"}}],
+        "contexts": [
+            {"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox", "namespace": "payments"}}
+        ],
         "current-context": "sandbox",
     }
 

@@ -87,14 +87,14 @@ class Controller:
             self.registry.remove_custom(change.obj)
 
     def _delete_dependents(self, uid: str) -> None:
-        for key in self.store.keys():
+        for key in self.store.places():
             for obj in self.store.all(key):
                 owners = obj["metadata"].get("ownerReferences") or []
                 if owners and all(owner["uid"] == uid for owner in owners):
                     self._drop(key, obj)
 
     def _empty(self, namespace: str) -> None:
-        for key in self.store.keys():
+        for key in self.store.places():
             for obj in self.store.all(key, namespace):
                 self._drop(key, obj)
 
@@ -109,8 +109,8 @@ class Controller:
     def _furnish(self, namespace: JSON) -> None:
         name = namespace["metadata"]["name"]
         account: JSON = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
-        roots: JSON = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"},
-                       "data": {"ca.crt": "-----BEGIN CERTIFICATE-----\nsandbox\n-----END CERTIFICATE-----\n"}}  # fmt: skip
+        pem = "-----BEGIN CERTIFICATE-----\nsandbox\n-----END CERTIFICATE-----\n"
+        roots: JSON = {"kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": pem}}
         for key, obj in ((("", "serviceaccounts"), account), (("", "configmaps"), roots)):
             if self.store.get(key, name, obj["metadata"]["name"]) is None:
                 workloads.add(self.store, key, name, obj)

@@ -68,7 +68,11 @@ def _deployment(obj: JSON) -> None:
     strategy = obj["spec"]["strategy"]
     _fill(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
-        strategy["rollingUpdate"] = {"maxUnavailable": "25%", "maxSurge": "25%", **(strategy.get("rollingUpdate") or {})}
+        strategy["rollingUpdate"] = {
+            "maxUnavailable": "25%",
+            "maxSurge": "25%",
+            **(strategy.get("rollingUpdate") or {}),
+        }
     _fill(obj, status={})
 
 
@@ -97,7 +101,10 @@ def _job(obj: JSON) -> None:
     _template(obj)
     _fill(obj["spec"], parallelism=1, completions=1, backoffLimit=6, completionMode="NonIndexed", suspend=False)
     uid = obj["metadata"].get("uid", "")
-    labels = {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": obj["metadata"].get("name", "")}
+    labels = {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": obj["metadata"].get("name", ""),
+    }
     if uid and "selector" not in obj["spec"]:
         obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
         template_labels = obj["spec"]["template"]["metadata"].setdefault("labels", {}) or {}

@@ -6,10 +6,10 @@ Pure but for the store. Streams and upgrades (watch, log, exec, attach, port-for
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pratique.sandbox import bodies, discovery, lists, openapi, reviews, status, subresources, tables
+from pratique.sandbox import bodies, discovery, lists, openapi, openapi_v2, reviews, status, subresources, tables
 from pratique.sandbox.accept import Form, choose
 from pratique.sandbox.api import Api
 from pratique.sandbox.authenticator import Authenticator, User
@@ -39,7 +39,7 @@ class Call:
 class Answer:
     body: JSON | bytes
     code: int = 200
-    form: Form = Form()
+    form: Form = field(default_factory=Form)
     content_type: str = ""
 
 
@@ -85,8 +85,7 @@ class Endpoints:
     def _openapi(self, call: Call, path: str) -> Answer:
         if path == "/openapi/v2":
             if "com.github.proto-openapi" in call.headers.get("accept", ""):
-                media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-                return Answer(openapi.v2_protobuf(self.api.registry), content_type=media)
+                return Answer(openapi_v2.encode(self.api.registry), content_type=openapi_v2.MEDIA)
             return Answer(openapi.v2(self.api.registry))
         if path == "/openapi/v3":
             return Answer(openapi.v3_index(self.api.registry))
@@ -101,7 +100,9 @@ class Endpoints:
             raise status.method_not_allowed(resource, call.method)
         body = self._object(call)
         now = self.api.store.clock()
-        found = reviews.answer(resource, body, call.user, now, lambda token: self.authenticator.authenticate(token, now))
+        found = reviews.answer(
+            resource, body, call.user, now, lambda token: self.authenticator.authenticate(token, now)
+        )
         return Answer(found, 201, choose(call.headers.get("accept", "")))
 
     # -- collections ---------------------------------------------------------------------------------------------------
@@ -124,7 +125,9 @@ class Endpoints:
         filtered = bool(call.query.first("labelSelector") or call.query.first("fieldSelector"))
         shown, metadata = lists.page(found, call.query, self.api.store, filtered=filtered)
         include = self._include(call)
-        return Answer(lists.envelope(resource, shown, metadata, form, self.api.store.clock(), include), form=form)
+        return Answer(
+            lists.envelope(resource, shown, metadata, form, self.api.store.clock(), include=include), form=form
+        )
 
     def _delete_collection(self, call: Call, resource: Resource) -> Answer:
         if resource.key == ("", "namespaces") or "deletecollection" not in resource.verbs:
@@ -135,7 +138,7 @@ class Endpoints:
         version = str(self.api.store.version)
         for obj in found:
             self.api.delete(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"], options)
-        body = lists.envelope(resource, found, {"resourceVersion": version}, Form(), 0.0, "")
+        body = lists.envelope(resource, found, {"resourceVersion": version}, Form(), 0.0, include="")
         return Answer(body, form=choose(call.headers.get("accept", "")))
 
     # -- one object ----------------------------------------------------------------------------------------------------
@@ -156,16 +159,15 @@ class Endpoints:
 
     def _put(self, call: Call, resource: Resource, subresource: str = "") -> JSON:
         namespace, name = self._place(call)
-        return self.api.update(resource, namespace, name, self._object(call), self._options(call), subresource)[0]
+        body, options = self._object(call), self._options(call)
+        return self.api.update(resource, namespace, name, body, options, subresource=subresource)[0]
 
-    def _patch(self, call: Call, resource: Resource, subresource: str = "") -> tuple[JSON, int]:
-        namespace, name = self._place(call)
+    def _patch(self, call: Call, resource: Resource) -> tuple[JSON, int]:
         media = bodies.patch_type(resource, call.headers.get("content-type", ""))
         if media == bodies.APPLY_PATCH and not call.query.first("fieldManager"):
-            text = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"
+            text = 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
             raise status.StatusError(422, "Invalid", text)
-        options = self._options(call)
-        obj, created = subresources.patch(self.api, resource, namespace, name, subresource, media, call.body, options)
+        obj, created = subresources.patch(self.api, call.route, media, call.body, self._options(call))
         return obj, 201 if created else 200
 
     def _delete(self, call: Call, resource: Resource) -> JSON:
@@ -198,7 +200,7 @@ class Endpoints:
         if call.method == "PUT":
             return self._put(call, resource, subresource), 200
         if call.method == "PATCH":
-            return self._patch(call, resource, subresource)
+            return self._patch(call, resource)
         raise status.method_not_allowed(resource, call.method)
 
     def _scale(self, call: Call, resource: Resource) -> tuple[JSON, int]:
@@ -208,7 +210,7 @@ class Endpoints:
         if call.method == "PUT":
             return subresources.set_scale(self.api, resource, live, self._object(call), self._options(call)), 200
         if call.method == "PATCH":
-            return self._patch(call, resource, "scale")
+            return self._patch(call, resource)
         raise status.method_not_allowed(resource, call.method)
 
     def _eviction(self, call: Call, resource: Resource) -> tuple[JSON, int]:
@@ -219,9 +221,7 @@ class Endpoints:
     def _token(self, call: Call, resource: Resource) -> tuple[JSON, int]:
         if call.method != "POST":
             raise status.method_not_allowed(resource, call.method)
-        namespace, name = self._place(call)
-        body = self._object(call)
-        return subresources.new_token(self.api, resource, namespace, name, body, self.authenticator), 201
+        return subresources.new_token(self.api, call.route, self._object(call), self.authenticator), 201
 
     # -- parts ---------------------------------------------------------------------------------------------------------
     def _place(self, call: Call) -> tuple[str, str]:

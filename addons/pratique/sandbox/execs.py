@@ -10,19 +10,53 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tornado.iostream import StreamClosedError
 
+from pratique.sandbox import status
 from pratique.sandbox.logs import Line, Logs, Place
 from pratique.sandbox.process import Process, StartError, pieces
+from pratique.sandbox.query import Query
 from pratique.sandbox.websocket import BINARY, TEXT, WebSocket
 
 JSON = dict[str, Any]
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, HALF_CLOSE = 0, 1, 2, 3, 4, 255
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
+PROTOCOLS = (
+    "v5.channel.k8s.io",
+    "v4.channel.k8s.io",
+    "v4.base64.channel.k8s.io",
+    "channel.k8s.io",
+    "base64.channel.k8s.io",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecOptions:
+    """What the query of an exec or attach asks for. A tty has no stderr of its own."""
+
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @classmethod
+    def of(cls, query: Query) -> ExecOptions:
+        """Raises StatusError 400 when no stream is asked for."""
+        tty = query.flag("tty")
+        found = cls(query.flag("stdin"), query.flag("stdout"), query.flag("stderr") and not tty, tty)
+        if not (found.stdin or found.stdout or found.stderr):
+            raise status.bad_request("you must specify at least 1 of stdin, stdout, stderr")
+        return found
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The channels that the server writes."""
+        asked = ((STDOUT, self.stdout), (STDERR, self.stderr), (ERROR, True))
+        return tuple(channel for channel, wanted in asked if wanted)
 
 
 class Refused(Exception):  # noqa: N818 - an answer
@@ -64,12 +98,12 @@ class Channels:
             return frame[0], frame[1:]
         return None
 
-    async def finish(self, status: JSON) -> None:
+    async def finish(self, result: JSON) -> None:
         """The Status on channel 3, then close 1000."""
         if self.structured:
-            await self.send(ERROR, json.dumps(status, separators=(",", ":")).encode())
-        elif status["status"] == "Failure":
-            await self.send(ERROR, status["message"].encode())
+            await self.send(ERROR, json.dumps(result, separators=(",", ":")).encode())
+        elif result["status"] == "Failure":
+            await self.send(ERROR, result["message"].encode())
         await self.socket.close(1000)
 
 
@@ -79,7 +113,13 @@ def exit_status(argv: list[str], code: int) -> JSON:
     shown = " ".join(argv)
     text = f"command terminated with non-zero exit code: error executing command [{shown}], exit code {code}"
     causes = [{"reason": "ExitCode", "message": str(code)}]
-    return {"metadata": {}, "status": "Failure", "message": text, "reason": "NonZeroExitCode", "details": {"causes": causes}}
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "message": text,
+        "reason": "NonZeroExitCode",
+        "details": {"causes": causes},
+    }
 
 
 def internal_status(text: str) -> JSON:
@@ -89,18 +129,20 @@ def internal_status(text: str) -> JSON:
             "details": {"causes": causes}, "code": 500}  # fmt: skip
 
 
-async def run_exec(channels: Channels, argv: list[str], start: Callable[[], Any], *, stdin: bool) -> None:
+async def run_exec(
+    channels: Channels, argv: list[str], options: ExecOptions, start: Callable[[], Awaitable[Process]]
+) -> None:
     """Run one exec session to its end; never raises for what client or process do."""
     with contextlib.suppress(StreamClosedError):
-        await channels.send(STDOUT, b"")
+        await channels.send(options.written[0], b"")
         try:
-            process: Process = await start()
+            process = await start()
         except StartError as error:
             await channels.finish(internal_status(str(error)))
             return
-        client = asyncio.ensure_future(_client_to_process(channels, process, stdin=stdin))
+        client = asyncio.ensure_future(_client_to_process(channels, process, stdin=options.stdin))
         try:
-            done = asyncio.ensure_future(_process_to_client(channels, process))
+            done = asyncio.ensure_future(_process_to_client(channels, process, options.written))
             await asyncio.wait((done, client), return_when=asyncio.FIRST_COMPLETED)
             if not done.done():
                 process.kill()
@@ -112,11 +154,12 @@ async def run_exec(channels: Channels, argv: list[str], start: Callable[[], Any]
             process.close()
 
 
-async def _process_to_client(channels: Channels, process: Process) -> int:
+async def _process_to_client(channels: Channels, process: Process, written: tuple[int, ...]) -> int:
     async def copy(channel: int, reader: asyncio.StreamReader) -> None:
         async for data in pieces(reader):
-            with contextlib.suppress(StreamClosedError):
-                await channels.send(channel, data)
+            if channel in written:
+                with contextlib.suppress(StreamClosedError):
+                    await channels.send(channel, data)
 
     await asyncio.gather(*(copy(channel, reader) for channel, reader in process.outputs))
     return await process.wait()
@@ -143,7 +186,7 @@ def _resize(process: Process, data: bytes) -> None:
         process.resize(int(size["Width"]) & 0xFFFF, int(size["Height"]) & 0xFFFF)
 
 
-async def run_attach(channels: Channels, logs: Logs, place: Place) -> None:
+async def run_attach(channels: Channels, options: ExecOptions, logs: Logs, place: Place) -> None:
     """Attach shows what the container logs from now on, until the client goes; input is discarded."""
     queue: asyncio.Queue[Line] = asyncio.Queue()
     stop = logs.follow(place, queue.put_nowait)
@@ -151,10 +194,11 @@ async def run_attach(channels: Channels, logs: Logs, place: Place) -> None:
     async def output() -> None:
         while True:
             line = await queue.get()
-            await channels.send(STDOUT, line.render(timestamps=False))
+            if options.stdout:
+                await channels.send(STDOUT, line.render(timestamps=False))
 
     with contextlib.suppress(StreamClosedError):
-        await channels.send(STDOUT, b"")
+        await channels.send(options.written[0], b"")
         writer = asyncio.ensure_future(output())
         try:
             while await channels.receive() is not None:

@@ -7,7 +7,7 @@ import contextlib
 import gzip
 import io
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
@@ -52,7 +52,7 @@ class ApiHandler(RequestHandler):
         self.gone.set()
 
     async def _any(self, *_: str) -> None:
-        record = self._record()
+        record = self.recorded = self._record()
         try:
             await self._serve(record)
         except status.StatusError as error:
@@ -93,7 +93,11 @@ class ApiHandler(RequestHandler):
         elif route.resource and call.method == "GET" and not route.subresource and self._is_watch(call):
             await self._serve_watch(call, route.resource)
         else:
-            self._write_answer(self.cluster.endpoints.answer(call))
+            self.cluster.api.warnings.clear()
+            answer = self.cluster.endpoints.answer(call)
+            for warning in self.cluster.api.warnings:
+                self.add_header("Warning", quoted_warning(warning))
+            self._write_answer(answer)
             self.cluster.settle_soon()
 
     def _is_watch(self, call: Call) -> bool:
@@ -151,8 +155,8 @@ class ApiHandler(RequestHandler):
                 self.request.connection.finish()  # type: ignore[union-attr] # the stream breaks off
             return
         self.clear()
-        if self.recorded is None and self.cluster.requests:
-            self.set_header("Audit-Id", self.cluster.requests[-1].audit_id)
+        if self.recorded:
+            self.set_header("Audit-Id", self.recorded.audit_id)
         if error.details.get("retryAfterSeconds"):
             self.set_header("Retry-After", str(error.details["retryAfterSeconds"]))
         self._write_answer(Answer(error.body(), error.code))
@@ -172,7 +176,7 @@ class ApiHandler(RequestHandler):
         match = lists.match_of(call.route, resource, call.query)
         namespace = call.route.namespace if resource.namespaced else ""
         include = call.query.first("includeObject") or "Metadata"
-        watch = streams.Watch(self.cluster.store, resource, namespace, match, form, include)
+        watch = streams.Watch(self.cluster.store, resource, namespace, match, form, include=include)
         with self.cluster.streaming(self.gone):
             await self._stream(watch.events(options, self.gone), "application/json")
 
@@ -196,7 +200,9 @@ class ApiHandler(RequestHandler):
         async def chunks() -> AsyncIterator[bytes]:
             for line in lines:
                 yield line.render(timestamps=stamps)
-            async for chunk in streams.follow(self.cluster.logs, place, self.gone, lambda line: line.render(timestamps=stamps)):
+            async for chunk in streams.follow(
+                self.cluster.logs, place, self.gone, lambda line: line.render(timestamps=stamps)
+            ):
                 yield chunk
 
         with self.cluster.streaming(self.gone):
@@ -214,6 +220,7 @@ class ApiHandler(RequestHandler):
         if call.route.subresource == "portforward":
             raise status.bad_request("the sandbox has no port-forward: its pods have no network")
         container = container_of(pod, call.query.first("container"))
+        options = execs.ExecOptions.of(call.query)
         offered = [item.strip() for item in call.headers.get("sec-websocket-protocol", "").split(",") if item.strip()]
         try:
             protocol = execs.choose(offered)
@@ -221,21 +228,15 @@ class ApiHandler(RequestHandler):
             self._write_answer(Answer(b"", 403, content_type="text/plain"))
             return
         channels = execs.Channels(self._websocket(call, protocol), protocol)
-        assert self.cluster.requests
         if call.route.subresource == "attach":
             place = (call.route.namespace, call.route.name, container)
-            await execs.run_attach(channels, self.cluster.logs, place)
+            await execs.run_attach(channels, options, self.cluster.logs, place)
         else:
             argv = call.query.all("command")
-            stdin = call.query.flag("stdin")
-            start = self._starter(call, pod, container, argv, stdin=stdin)
-            await execs.run_exec(channels, argv, start, stdin=stdin)
-
-    def _starter(self, call: Call, pod: JSON, container: str, argv: list[str], *, stdin: bool) -> Callable[[], Any]:
-        folder = self.cluster.scratch(pod, container)
-        env = self.cluster.environment(pod, container)
-        tty = call.query.flag("tty")
-        return lambda: Process.start(argv, folder, env, stdin=stdin, tty=tty)
+            folder, env = self.cluster.scratch(pod, container), self.cluster.environment(pod, container)
+            await execs.run_exec(
+                channels, argv, options, lambda: Process.start(argv, folder, env, stdin=options.stdin, tty=options.tty)
+            )
 
     def _websocket(self, call: Call, protocol: str) -> WebSocket:
         """Answer 101 and take the stream away from tornado."""
@@ -255,3 +256,7 @@ class ApiHandler(RequestHandler):
         return WebSocket(stream)
 
 
+def quoted_warning(text: str) -> str:
+    """RFC 7234 §5.5 as the API server writes it: code 299, no agent."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{escaped}"'

@@ -35,7 +35,7 @@ def check_version(store: Store, query: Query) -> None:
     match = query.first("resourceVersionMatch")
     if match and not text:
         message = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise status.StatusError(422, "Invalid", f" \"\" is invalid: resourceVersionMatch: Forbidden: {message}")
+        raise status.StatusError(422, "Invalid", f' "" is invalid: resourceVersionMatch: Forbidden: {message}')
     if not text:
         return
     if not text.isdigit():
@@ -79,7 +79,7 @@ def _opened(token: str) -> tuple[int, str]:
         raise status.bad_request("continue key is not valid: illegal base64 data") from error
 
 
-def envelope(resource: Resource, objects: list[JSON], metadata: JSON, form: Form, now: float, include: str) -> JSON:
+def envelope(resource: Resource, objects: list[JSON], metadata: JSON, form: Form, now: float, *, include: str) -> JSON:
     if form.kind == "Table":
         return tables.table(resource, objects, now, include=include, metadata=metadata, version=form.version)
     if form.kind == "PartialObjectMetadataList":

@@ -152,13 +152,12 @@ def record_update(old: JSON | None, new: JSON, manager: str, now: str, subresour
 def conflicts(live: JSON, applied: JSON, manager: str) -> list[tuple[str, Path]]:
     """(other manager, path) for each field of `applied` that someone else owns with another value."""
     wanted = {path for path in paths_of(applied) if not path[-1].startswith(("k:", "v:"))}
-    found = []
+    found: list[tuple[str, Path]] = []
     for entry in _entries(live):
         if _same(entry, manager, "Apply", entry.get("subresource", "")):
             continue
-        for path in sorted(wanted & from_fields(entry.get("fieldsV1") or {})):
-            if value_at(live, path) != value_at(applied, path):
-                found.append((entry["manager"], path))
+        shared = sorted(wanted & from_fields(entry.get("fieldsV1") or {}))
+        found += [(entry["manager"], path) for path in shared if value_at(live, path) != value_at(applied, path)]
     return found
 
 

@@ -1,10 +1,11 @@
-"""The manifests of the seed: data only. `metadata.x-applied` asks for a last-applied annotation; all values are fake."""
+"""The manifests of the seed: data only, all values fake. `metadata.x-applied` asks for a last-applied annotation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 JSON = dict[str, Any]
+_APPLIED: JSON = {"x-applied": True}
 
 
 def _meta(name: str, namespace: str = "", **more: Any) -> JSON:
@@ -32,11 +33,13 @@ def _node(name: str, address: str, *, control: bool = False) -> JSON:
                         "message": "kubelet is posting ready status", "lastHeartbeatTime": "2026-01-05T09:00:00Z",
                         "lastTransitionTime": "2026-01-05T09:00:00Z"}],
         "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
-        "nodeInfo": {"kubeletVersion": "v1.34.2-sandbox", "osImage": "Sandbox (not a real node)", "architecture": "amd64",
-                     "kernelVersion": "6.1.0", "containerRuntimeVersion": "containerd://2.0.0", "operatingSystem": "linux",
-                     "machineID": "0", "systemUUID": "0", "bootID": "0", "kubeProxyVersion": ""},
+        "nodeInfo": {"kubeletVersion": "v1.34.2-sandbox", "osImage": "Sandbox (not a real node)",
+                     "architecture": "amd64", "kernelVersion": "6.1.0", "containerRuntimeVersion": "containerd://2.0.0",
+                     "operatingSystem": "linux", "machineID": "0", "systemUUID": "0", "bootID": "0"},
     }  # fmt: skip
-    return _obj("v1", "Node", _meta(name, labels=labels), spec={"providerID": f"aws:///eu-west-1a/i-{name[-4:]}"}, status=state)
+    return _obj(
+        "v1", "Node", _meta(name, labels=labels), spec={"providerID": f"aws:///eu-west-1a/i-{name[-4:]}"}, status=state
+    )
 
 
 def _container(name: str, image: str, port: int, env: list[JSON] | None = None, **more: Any) -> JSON:
@@ -48,8 +51,10 @@ def _workload(kind: str, name: str, namespace: str, replicas: int, containers: l
     labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": {"containers": containers, **spec.pop("pod", {})}}
     count = {} if kind == "DaemonSet" else {"replicas": replicas}
-    metadata = _meta(name, namespace, labels={**labels, "team": namespace}, **{"x-applied": True})
-    return _obj("apps/v1", kind, metadata, spec={**count, "selector": {"matchLabels": labels}, "template": template, **spec})
+    metadata = _meta(name, namespace, labels={**labels, "team": namespace}, **_APPLIED)
+    return _obj(
+        "apps/v1", kind, metadata, spec={**count, "selector": {"matchLabels": labels}, "template": template, **spec}
+    )
 
 
 def _service(name: str, namespace: str, port: int, target: int) -> JSON:
@@ -65,11 +70,15 @@ def _config(name: str, namespace: str, data: dict[str, str], **more: Any) -> JSO
     return _obj("v1", "ConfigMap", _meta(name, namespace, **more), data=data)
 
 
-def _event(name: str, namespace: str, kind: str, about: str, reason: str, message: str, level: str = "Normal") -> JSON:
-    target = {"kind": kind, "namespace": namespace, "name": about, "apiVersion": "apps/v1" if kind != "Pod" else "v1"}
+def _event(
+    name: str, namespace: str, about: tuple[str, str], reason: str, message: str, *, level: str = "Normal"
+) -> JSON:
+    kind, target = about
+    version = "v1" if kind == "Pod" else "apps/v1"
+    involved = {"kind": kind, "namespace": namespace, "name": target, "apiVersion": version}
     stamps = {"firstTimestamp": "2026-01-05T09:00:00Z", "lastTimestamp": "2026-01-05T09:30:00Z"}
-    return _obj("v1", "Event", _meta(name, namespace), involvedObject=target, reason=reason, message=message, type=level,
-                count=3, source={"component": "kubelet"}, **stamps)  # fmt: skip
+    return _obj("v1", "Event", _meta(name, namespace), involvedObject=involved, reason=reason, message=message,
+                type=level, count=3, source={"component": "kubelet"}, **stamps)  # fmt: skip
 
 
 def _from_secret(name: str, secret: str, key: str) -> JSON:
@@ -116,7 +125,9 @@ WEBHOOK_CRD: JSON = _obj(
     },
 )  # fmt: skip
 
-_APPLICATION = "server.port=8080\nspring.datasource.url=jdbc:postgresql://db:5432/orders\napi.token=sandbox-canary-config-token\n"
+_APPLICATION = (
+    "server.port=8080\nspring.datasource.url=jdbc:postgresql://db:5432/orders\napi.token=sandbox-canary-config-token\n"
+)
 
 MANIFESTS: tuple[JSON, ...] = (
     _node("ip-192-168-40-10", "192.168.40.10", control=True),
@@ -128,11 +139,11 @@ MANIFESTS: tuple[JSON, ...] = (
          volumeBindingMode="WaitForFirstConsumer"),
     # payments
     _secret("db-credentials", "payments", {"username": "orders", "password": "sandbox-canary-db-password"},
-            **{"x-applied": True, "labels": {"app": "api"}}),
+            labels={"app": "api"}, **_APPLIED),
     _secret("stripe", "payments", {"api-key": "sandbox-canary-stripe-key"}),
     _secret("payments-tls", "payments", {"tls.crt": "-----BEGIN CERTIFICATE-----\nsandbox\n-----END CERTIFICATE-----\n",
                                          "tls.key": "sandbox-canary-tls-key"}, "kubernetes.io/tls"),
-    _config("api-config", "payments", {"application.properties": _APPLICATION, "LOG_LEVEL": "info"}, **{"x-applied": True}),
+    _config("api-config", "payments", {"application.properties": _APPLICATION, "LOG_LEVEL": "info"}, **_APPLIED),
     _workload("StatefulSet", "db", "payments", 1, [_container("postgres", "postgres:17.2", 5432, [
         _from_secret("POSTGRES_PASSWORD", "db-credentials", "password")])], serviceName="db"),
     _workload("Deployment", "api", "payments", 2, [
@@ -147,7 +158,8 @@ MANIFESTS: tuple[JSON, ...] = (
     _service("api", "payments", 80, 8080),
     _service("db", "payments", 5432, 5432),
     _obj("batch/v1", "CronJob", _meta("reconcile", "payments"), spec={
-        "schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+        "schedule": "0 3 * * *",
+        "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
             {"name": "reconcile", "image": "registry.example.com/payments/reconcile:1.2.0"}]}}}}}),
     _obj("networking.k8s.io/v1", "NetworkPolicy", _meta("deny-all", "payments"),
          spec={"podSelector": {}, "policyTypes": ["Ingress"]}),
@@ -158,12 +170,13 @@ MANIFESTS: tuple[JSON, ...] = (
     _obj("rbac.authorization.k8s.io/v1", "RoleBinding", _meta("reader", "payments"),
          roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
          subjects=[{"kind": "Group", "name": "pratique"}]),
-    _event("api.17f0a1", "payments", "Deployment", "api", "ScalingReplicaSet", "Scaled up replica set api to 2"),
-    _event("db-0.17f0a2", "payments", "Pod", "db-0", "Unhealthy", "Readiness probe failed: could not connect to "
-           "postgres://orders:sandbox-canary-event-password@db:5432/orders", "Warning"),
+    _event("api.17f0a1", "payments", ("Deployment", "api"), "ScalingReplicaSet", "Scaled up replica set api to 2"),
+    _event("db-0.17f0a2", "payments", ("Pod", "db-0"), "Unhealthy", "Readiness probe failed: could not connect to "
+           "postgres://orders:sandbox-canary-event-password@db:5432/orders", level="Warning"),
     WEBHOOK_CRD,
     _obj("shop.example.com/v1", "Webhook", _meta("orders", "payments"), status={"phase": "Active", "replicas": 1},
-         spec={"url": "https://hooks.example.com/orders", "signingSecret": "sandbox-canary-webhook-secret", "replicas": 1}),
+         spec={"url": "https://hooks.example.com/orders", "replicas": 1,
+               "signingSecret": "sandbox-canary-webhook-secret"}),
     # web
     _config("nginx", "web", {"nginx.conf": "server { listen 80; location / { proxy_pass http://api.payments; } }\n"}),
     _secret("registry", "web", {".dockerconfigjson": '{"auths":{"registry.example.com":{"username":"pull",'
@@ -172,7 +185,8 @@ MANIFESTS: tuple[JSON, ...] = (
     _service("frontend", "web", 80, 80),
     _obj("networking.k8s.io/v1", "Ingress", _meta("frontend", "web"), spec={
         "ingressClassName": "alb", "rules": [{"host": "shop.example.com", "http": {"paths": [
-            {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "frontend", "port": {"number": 80}}}}]}}]}),
+            {"path": "/", "pathType": "Prefix",
+             "backend": {"service": {"name": "frontend", "port": {"number": 80}}}}]}}]}),
     _obj("autoscaling/v2", "HorizontalPodAutoscaler", _meta("frontend", "web"), spec={
         "minReplicas": 3, "maxReplicas": 10, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment",
                                                                 "name": "frontend"}}),

@@ -28,7 +28,9 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def json_patch(target: Any, operations: Any) -> Any:
     if not isinstance(operations, list):
-        raise status.bad_request("error decoding patch: json: cannot unmarshal object into Go value of type []jsonpatch")
+        raise status.bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type []jsonpatch"
+        )
     if len(operations) > MAX_OPERATIONS:
         text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         raise status.StatusError(413, "RequestEntityTooLarge", text)

@@ -1,13 +1,12 @@
 """OpenAPI v3 and v2 of what the sandbox serves: for `kubectl explain`, `apply`, and to announce field validation.
 
-Pure. Schemas of built-in kinds come from the field table, without descriptions; those of custom resources are their own.
+Pure. Schemas of built-in kinds come from the field table, without descriptions; custom resources have their own.
 The PATCH operations do not offer strategic merge, so kubectl merges by its own built-in types, which know the keys.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from pratique.sandbox import schema
@@ -45,7 +44,7 @@ def _type(kind: str, reference: str) -> JSON:
         return dict(_SCALARS[kind])
     if kind.endswith(".ExtraValue"):
         return {"type": "array", "items": {"type": "string"}}
-    return {"$ref": reference + _name(kind)}
+    return {"$ref": reference + _name(kind)} if kind in schema.messages() else {"type": "object"}
 
 
 def _properties(message: str, reference: str) -> JSON:
@@ -77,12 +76,13 @@ def _schemas(resources: list[Resource], reference: str) -> JSON:
     found: dict[str, None] = {}
     for resource in resources:
         _reachable(schema.message_of(resource) or _META, found)
-    schemas = {_name(item): {"type": "object", "properties": _properties(item, reference)} for item in found}
+    schemas: JSON = {_name(item): {"type": "object", "properties": _properties(item, reference)} for item in found}
     for resource in resources:
-        body = _custom(resource, reference) if resource.custom else schemas.get(_schema_name(resource), {"type": "object"})
-        own = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+        own: JSON = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+        name = _schema_name(resource)
+        body: JSON = _custom(resource, reference) if resource.custom else schemas.get(name, {"type": "object"})
         properties = {**own, **(body.get("properties") or {})}
-        schemas[_schema_name(resource)] = {**body, "properties": properties, "x-kubernetes-group-version-kind": [_gvk(resource)]}
+        schemas[name] = {**body, "properties": properties, "x-kubernetes-group-version-kind": [_gvk(resource)]}
     return schemas
 
 
@@ -152,50 +152,3 @@ def v2(registry: Registry) -> JSON:
     info = {"title": "Kubernetes sandbox", "version": "v1.34.2"}
     definitions = _schemas([item for item in registry if "get" in item.verbs], "#/definitions/")
     return {"swagger": "2.0", "info": info, "paths": {}, "definitions": definitions}
-
-
-# -- v2 as protobuf (gnostic openapi_v2.Document), the only form that kubectl before 1.27 reads ----------------------------
-def _varint(value: int) -> bytes:
-    data = b""
-    while value > 0x7F:
-        data += bytes((value & 0x7F | 0x80,))
-        value >>= 7
-    return data + bytes((value,))
-
-
-def _bytes(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _text(number: int, text: str) -> bytes:
-    return _bytes(number, text.encode()) if text else b""
-
-
-def _pair(name: str, value: bytes) -> bytes:
-    """A NamedSchema or NamedAny."""
-    return _text(1, name) + _bytes(2, value)
-
-
-def _schema_bytes(node: JSON) -> bytes:
-    """openapi_v2.Schema: 1 $ref, 2 format, 4 description, 21 additionalProperties, 22 type, 23 items, 25 properties."""
-    data = _text(1, node.get("$ref", "")) + _text(2, node.get("format", "")) + _text(4, node.get("description", ""))
-    if "additionalProperties" in node and isinstance(node["additionalProperties"], dict):
-        data += _bytes(21, _bytes(1, _schema_bytes(node["additionalProperties"])))
-    if "type" in node:
-        data += _bytes(22, _text(1, node["type"]))
-    if "items" in node:
-        data += _bytes(23, _bytes(1, _schema_bytes(node["items"])))
-    if "properties" in node:
-        inner = b"".join(_bytes(1, _pair(name, _schema_bytes(item))) for name, item in node["properties"].items())
-        data += _bytes(25, inner)
-    if "x-kubernetes-group-version-kind" in node:
-        text = json.dumps(node["x-kubernetes-group-version-kind"])  # JSON is YAML
-        data += _bytes(31, _pair("x-kubernetes-group-version-kind", _text(2, text)))
-    return data
-
-
-def v2_protobuf(registry: Registry) -> bytes:
-    document = v2(registry)
-    schemas = b"".join(_bytes(1, _pair(name, _schema_bytes(node))) for name, node in document["definitions"].items())
-    info = _text(1, document["info"]["title"]) + _text(2, document["info"]["version"])
-    return _text(1, "2.0") + _bytes(2, info) + _bytes(8, b"") + _bytes(9, schemas)

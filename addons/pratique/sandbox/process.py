@@ -36,13 +36,14 @@ class Process:
     @classmethod
     async def start(cls, argv: list[str], folder: Path, env: Mapping[str, str], *, stdin: bool, tty: bool) -> Process:
         """Raises StartError."""
+        if not argv:
+            raise StartError("exec failed: args must not be empty")
         env = {"PATH": PATH, "HOME": str(folder), **({"TERM": "xterm"} if tty else {}), **env}
         try:
             return await (cls._with_terminal(argv, folder, env) if tty else cls._with_pipes(argv, folder, env, stdin))
         except (OSError, ValueError) as error:
             why = "executable file not found in $PATH" if isinstance(error, FileNotFoundError) else str(error)
-            name = argv[0] if argv else ""
-            text = f'exec failed: unable to start container process: exec: "{name}": {why}'
+            text = f'exec failed: unable to start container process: exec: "{argv[0]}": {why}'
             raise StartError(text) from error
 
     @classmethod
@@ -61,7 +62,7 @@ class Process:
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv, cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-                preexec_fn=_take_terminal,  # noqa: PLW1509 - one ioctl, no locks; the tty must be the controlling one
+                preexec_fn=_take_terminal,
             )  # fmt: skip
         except BaseException:
             os.close(ours)

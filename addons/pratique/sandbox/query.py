@@ -68,7 +68,7 @@ def check_dry_run(values: list[str]) -> bool:
     bad = next((value for value in values if value != "All"), "")
     message = f'Unsupported value: "{bad}": supported values: "All"'
     details = {"causes": [status.cause("FieldValueNotSupported", message, "dryRun")]}
-    raise status.StatusError(422, "Invalid", f" \"\" is invalid: dryRun: {message}", details)
+    raise status.StatusError(422, "Invalid", f' "" is invalid: dryRun: {message}', details)
 
 
 def write_options(query: Query, user_agent: str) -> WriteOptions:

@@ -94,8 +94,9 @@ BUILT_IN: tuple[Resource, ...] = (
     _in("apps/v1", "statefulsets", "StatefulSet", "sts", categories=WORK, subresources=SCALE),
     _in("batch/v1", "cronjobs", "CronJob", "cj", categories=WORK, subresources=ST),
     _in("batch/v1", "jobs", "Job", categories=WORK, subresources=ST),
-    _in("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", categories=WORK,
-        subresources=ST),
+    _in(
+        "autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", categories=WORK, subresources=ST
+    ),
     _in("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", subresources=ST),
     _in("networking.k8s.io/v1", "ingresses", "Ingress", "ing", subresources=ST),
     _in("networking.k8s.io/v1", "ingressclasses", "IngressClass", namespaced=False),
@@ -108,17 +109,34 @@ BUILT_IN: tuple[Resource, ...] = (
     _in("scheduling.k8s.io/v1", "priorityclasses", "PriorityClass", "pc", namespaced=False),
     _in("coordination.k8s.io/v1", "leases", "Lease"),
     _in("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
-    _in("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", "crd", "crds",
-        namespaced=False, categories=("api-extensions",), subresources=ST),
+    _in(
+        "apiextensions.k8s.io/v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        "crd",
+        "crds",
+        namespaced=False,
+        categories=("api-extensions",),
+        subresources=ST,
+    ),
     _in("authentication.k8s.io/v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False, verbs=CREATE_ONLY),
     _in("authentication.k8s.io/v1", "tokenreviews", "TokenReview", namespaced=False, verbs=CREATE_ONLY),
     _in("authorization.k8s.io/v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", verbs=CREATE_ONLY),
-    _in("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False,
-        verbs=CREATE_ONLY),
-    _in("authorization.k8s.io/v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", namespaced=False,
-        verbs=CREATE_ONLY),
-    _in("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False,
-        verbs=CREATE_ONLY),
+    _in(
+        "authorization.k8s.io/v1",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        namespaced=False,
+        verbs=CREATE_ONLY,
+    ),
+    _in(
+        "authorization.k8s.io/v1",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        namespaced=False,
+        verbs=CREATE_ONLY,
+    ),
+    _in("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False, verbs=CREATE_ONLY),
 )
 
 
@@ -132,7 +150,10 @@ def custom_resources(crd: dict[str, Any]) -> list[Resource]:
 def _custom(spec: dict[str, Any], names: dict[str, Any], version: dict[str, Any]) -> Resource:
     subresources = version.get("subresources") or {}
     return Resource(
-        spec["group"], version["name"], names["plural"], names["kind"],
+        spec["group"],
+        version["name"],
+        names["plural"],
+        names["kind"],
         namespaced=spec.get("scope") == "Namespaced",
         short_names=tuple(names.get("shortNames", ())),
         categories=tuple(names.get("categories", ())),

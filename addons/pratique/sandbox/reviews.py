@@ -84,10 +84,14 @@ def token_request(body: JSON, account: JSON, now: float, uid: str) -> JSON:
     namespace, name = account["metadata"]["namespace"], account["metadata"]["name"]
     claims = {"aud": spec.get("audiences") or ["https://kubernetes.default.svc"], "exp": int(now) + seconds,
               "iat": int(now), "jti": uid, "sub": f"system:serviceaccount:{namespace}:{name}"}  # fmt: skip
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
-             for part in ({"alg": "RS256", "kid": "sandbox"}, claims, {"signature": "sandbox-not-a-signature"})]  # fmt: skip
+    sections = ({"alg": "RS256", "kid": "sandbox"}, claims, {"signature": "sandbox-not-a-signature"})
+    parts = [base64.urlsafe_b64encode(json.dumps(item).encode()).decode().rstrip("=") for item in sections]
     review |= {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1"}
     review["metadata"] = {"name": name, "namespace": namespace, "creationTimestamp": rfc3339(now)}
-    review["spec"] = {"audiences": claims["aud"], "expirationSeconds": seconds, "boundObjectRef": spec.get("boundObjectRef")}
+    review["spec"] = {
+        "audiences": claims["aud"],
+        "expirationSeconds": seconds,
+        "boundObjectRef": spec.get("boundObjectRef"),
+    }
     review["status"] = {"token": ".".join(parts), "expirationTimestamp": rfc3339(now + seconds)}
     return review

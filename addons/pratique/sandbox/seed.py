@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pratique.sandbox import workloads
@@ -60,7 +61,7 @@ def _add(store: Store, obj: JSON) -> None:
     workloads.add(store, resource.key, obj["metadata"].get("namespace", ""), obj)
 
 
-def _plurals(store: Store, kind: str):  # type: ignore[no-untyped-def]
+def _plurals(store: Store, kind: str) -> Iterator[str]:
     for crd in store.all(("apiextensions.k8s.io", "customresourcedefinitions")):
         for resource in custom_resources(crd):
             if resource.kind == kind:
@@ -70,8 +71,9 @@ def _plurals(store: Store, kind: str):  # type: ignore[no-untyped-def]
 def log_line(container: str, number: int) -> str:
     """A line such as the seeded containers write; every tenth holds a canary."""
     if number % 10 == 9:
-        return f"level=debug component={container} msg=\"upstream auth\" token=sandbox-canary-log-token"
-    return f"level=info component={container} msg=\"request served\" path=/api/v1/orders/{1000 + number} status=200 ms={7 + number % 13}"
+        return f'level=debug component={container} msg="upstream auth" token=sandbox-canary-log-token'
+    path = f"/api/v1/orders/{1000 + number}"
+    return f'level=info component={container} msg="request served" path={path} status=200 ms={7 + number % 13}'
 
 
 def _plant_logs(store: Store, logs: Logs) -> None:

@@ -22,15 +22,33 @@ _COMPARE = re.compile(rf"\s*{_KEY}\s*(?P<op>[<>])\s*(?P<value>\d+)\s*$")
 _EXISTS = re.compile(rf"\s*(?P<op>!?)\s*{_KEY}\s*$")
 
 FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("", "pods"): ("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-                   "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"),
+    ("", "pods"): (
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ),
     ("", "secrets"): ("type",),
     ("", "nodes"): ("spec.unschedulable",),
     ("", "namespaces"): ("status.phase",),
     ("", "services"): ("spec.clusterIP", "spec.type"),
-    ("", "events"): ("involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-                     "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath",
-                     "reason", "reportingComponent", "source", "type"),
+    ("", "events"): (
+        "involvedObject.kind",
+        "involvedObject.namespace",
+        "involvedObject.name",
+        "involvedObject.uid",
+        "involvedObject.apiVersion",
+        "involvedObject.resourceVersion",
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    ),
     ("", "replicationcontrollers"): ("status.replicas",),
     ("apps", "replicasets"): ("status.replicas",),
     ("batch", "jobs"): ("status.successful",),
@@ -94,14 +112,18 @@ def selector_match(selector: JSON | None) -> Match:
     if selector is None:
         return lambda _: False
     parts = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for item in selector.get("matchExpressions") or []:
-        parts.append(_expression(item))
+    parts += [_expression(item) for item in selector.get("matchExpressions") or []]
     return label_match(",".join(parts))
 
 
 def _expression(item: JSON) -> str:
     key, values = item["key"], ",".join(item.get("values") or [])
-    forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key, "DoesNotExist": f"!{key}"}
+    forms: dict[str, str] = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": key,
+        "DoesNotExist": f"!{key}",
+    }
     return forms[item["operator"]]
 
 

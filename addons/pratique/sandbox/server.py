@@ -13,7 +13,7 @@ from tornado.web import Application, RequestHandler
 
 from pratique.sandbox import certificates
 from pratique.sandbox.handler import ApiHandler
-from pratique.sandbox.sts import Request
+from pratique.sandbox.sigv4 import Request
 
 if TYPE_CHECKING:
     from pratique.sandbox.cluster import Cluster

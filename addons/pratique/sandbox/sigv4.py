@@ -28,6 +28,17 @@ class SignatureError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """`headers` has lower-case names; `path` and `query` as they came."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """The parts of a signature: everything that is needed to compute it again with the secret key."""
 
@@ -44,7 +55,9 @@ class Signed:
 
 
 def pairs(query: str) -> list[tuple[str, str]]:
-    return [(unquote(name), unquote(value)) for name, _, value in (part.partition("=") for part in query.split("&") if part)]
+    return [
+        (unquote(name), unquote(value)) for name, _, value in (part.partition("=") for part in query.split("&") if part)
+    ]
 
 
 def parse(query: str, headers: Mapping[str, str]) -> Signed:
@@ -89,22 +102,25 @@ def canonical_query(query: str, *, presigned: bool) -> str:
     return "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(kept))
 
 
-def canonical_request(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, signed: Signed) -> str:
+def canonical_request(request: Request, signed: Signed) -> str:
+    headers = request.headers
     missing = [name for name in signed.signed_headers if name not in headers]
     if missing:
         raise SignatureError("SignatureDoesNotMatch", f"signed header `{missing[0]}` is not in the request")
     if "host" not in signed.signed_headers:
         raise SignatureError("SignatureDoesNotMatch", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
     lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in signed.signed_headers)
-    digest = EMPTY_SHA256 if signed.presigned else hashlib.sha256(body).hexdigest()
-    canonical = canonical_query(query, presigned=signed.presigned)
-    return "\n".join((method, quote(path, safe="/-_.~"), canonical, lines, ";".join(signed.signed_headers), digest))
+    digest = EMPTY_SHA256 if signed.presigned else hashlib.sha256(request.body).hexdigest()
+    canonical = canonical_query(request.query, presigned=signed.presigned)
+    return "\n".join(
+        (request.method, quote(request.path, safe="/-_.~"), canonical, lines, ";".join(signed.signed_headers), digest)
+    )
 
 
 def signature(secret: str, canonical: str, signed: Signed) -> str:
     scope = f"{signed.date}/{signed.region}/{signed.service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = "\n".join((ALGORITHM, signed.stamp, scope, digest))
+    text = f"{ALGORITHM}\n{signed.stamp}\n{scope}\n{digest}"
     key = f"AWS4{secret}".encode()
     for part in (signed.date, signed.region, signed.service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
@@ -120,7 +136,9 @@ def check_time(signed: Signed, now: float) -> None:
     if signed.stamp[:8] != signed.date:
         raise SignatureError("SignatureDoesNotMatch", "Date in Credential scope does not match YYYYMMDD from ISO-8601")
     if at > now + SKEW_SECONDS:
-        raise SignatureError("SignatureDoesNotMatch", f"Signature not yet current: {signed.stamp} is still later than now")
+        raise SignatureError(
+            "SignatureDoesNotMatch", f"Signature not yet current: {signed.stamp} is still later than now"
+        )
     # STS counts 15 min for presigned GetCallerIdentity whatever X-Amz-Expires says (dependencies.md §5).
     life = 900 if signed.presigned else SKEW_SECONDS
     if at + life < now:

@@ -66,7 +66,7 @@ class Store:
         objects = self._shelf(key).objects
         return [objects[at] for at in sorted(objects) if not namespace or at[0] == namespace]
 
-    def keys(self) -> list[Key]:
+    def places(self) -> list[Key]:
         return list(self._shelves)
 
     def by_uid(self, uid: str) -> JSON | None:

@@ -56,7 +56,7 @@ class WatchOptions:
 class Watch:
     """One watch: what came before it, then what comes, each as an event in the asked form."""
 
-    def __init__(self, store: Store, resource: Resource, namespace: str, match: selectors.Match, form: Form,
+    def __init__(self, store: Store, resource: Resource, namespace: str, match: selectors.Match, form: Form, *,
                  include: str) -> None:  # fmt: skip
         self._store = store
         self._resource = resource
@@ -132,7 +132,9 @@ class Watch:
         finally:
             stop()
 
-    async def _live(self, queue: asyncio.Queue[Change], options: WatchOptions, gone: asyncio.Event) -> AsyncIterator[bytes]:
+    async def _live(
+        self, queue: asyncio.Queue[Change], options: WatchOptions, gone: asyncio.Event
+    ) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         end = loop.time() + options.timeout
         while (left := end - loop.time()) > 0:
@@ -146,19 +148,21 @@ class Watch:
                 yield event
 
 
-async def next_or_gone[T](queue: asyncio.Queue[T], gone: asyncio.Event, timeout: float) -> T | None:
-    """The next item; None when `gone` was set or after `timeout` seconds."""
+async def next_or_gone[T](queue: asyncio.Queue[T], gone: asyncio.Event, seconds: float) -> T | None:
+    """The next item; None when `gone` was set or after `seconds`."""
     item = asyncio.ensure_future(queue.get())
     ended = asyncio.ensure_future(gone.wait())
     try:
-        await asyncio.wait((item, ended), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((item, ended), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         return item.result() if item.done() else None
     finally:
         item.cancel()
         ended.cancel()
 
 
-async def follow(logs: Logs, place: Place, gone: asyncio.Event, render: Callable[[Line], bytes]) -> AsyncIterator[bytes]:
+async def follow(
+    logs: Logs, place: Place, gone: asyncio.Event, render: Callable[[Line], bytes]
+) -> AsyncIterator[bytes]:
     """New lines of a container as they come."""
     queue: asyncio.Queue[Line] = asyncio.Queue()
     stop = logs.follow(place, queue.put_nowait)

@@ -10,14 +10,13 @@ import hmac
 import json
 import random
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from pratique.sandbox import sigv4
-from pratique.sandbox.sigv4 import SignatureError
+from pratique.sandbox.sigv4 import Request, SignatureError
 from pratique.sandbox.store import rfc3339
 
 JSON = dict[str, Any]
@@ -26,6 +25,7 @@ CHAINED_LIMIT = 3600  # seconds; a role session may not assume a role for longer
 SHORTEST = 900  # seconds
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 MAX_TAGS = 50
+_METADATA = "<ResponseMetadata><RequestId>sandbox</RequestId></ResponseMetadata>"
 _NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -78,17 +78,6 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """`headers` has lower-case names; `path` and `query` as they came."""
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
 class Response:
     code: int
     content_type: str
@@ -107,13 +96,16 @@ class Sts:
     def handle(self, request: Request, now: float) -> Response:
         as_json = "application/json" in request.headers.get("accept", "")
         try:
-            if self.throttled:
-                raise SignatureError("Throttling", "Rate exceeded", 400)
+            self._check_rate()
             caller = self._caller(request, now)
             parameters = dict(parse_qsl(request.query if request.method == "GET" else request.body.decode(), True))
             return _answer(*self._act(parameters, caller, now), as_json=as_json)
         except SignatureError as error:
             return _error(error, as_json=as_json)
+
+    def _check_rate(self) -> None:
+        if self.throttled:
+            raise SignatureError("Throttling", "Rate exceeded", 400)
 
     def _act(self, parameters: dict[str, str], caller: User | Session, now: float) -> tuple[str, JSON]:
         action = parameters.get("Action", "")
@@ -133,7 +125,7 @@ class Sts:
             raise SignatureError("SignatureDoesNotMatch", text)
         sigv4.check_time(signed, now)
         caller = self._principal(signed, now)
-        canonical = sigv4.canonical_request(request.method, request.path, request.query, request.headers, request.body, signed)
+        canonical = sigv4.canonical_request(request, signed)
         wanted = sigv4.signature(caller.secret_access_key, canonical, signed)
         if not hmac.compare_digest(wanted, signed.signature):
             text = ("The request signature we calculated does not match the signature you provided. Check your AWS "
@@ -168,11 +160,15 @@ class Sts:
             raise SignatureError("AccessDenied", text)
         if isinstance(caller, Session) and caller.source_identity and identity not in {"", caller.source_identity}:
             raise SignatureError("AccessDenied", "a source identity that was set cannot be changed")
-        seconds = _checked_duration(parameters.get("DurationSeconds", "3600"), role, chained=isinstance(caller, Session))
+        seconds = _checked_duration(
+            parameters.get("DurationSeconds", "3600"), role, chained=isinstance(caller, Session)
+        )
         session = self._session(role, name, now + seconds, identity, _checked_tags(parameters))
         return _assumed(session)
 
-    def _session(self, role: Role, name: str, expires: float, identity: str, tags: tuple[tuple[str, str], ...]) -> Session:
+    def _session(
+        self, role: Role, name: str, expires: float, identity: str, tags: tuple[tuple[str, str], ...]
+    ) -> Session:
         key = "ASIA" + "".join(self._random.choices(_LETTERS, k=16))
         secret, token = (f"{self._random.getrandbits(240):060x}", f"SANDBOX{self._random.getrandbits(1200):0300x}")
         session = Session(key, secret, token, role, name, expires, identity, tags)
@@ -231,7 +227,7 @@ def _answer(action: str, result: JSON, *, as_json: bool) -> Response:
     if as_json:
         body = {f"{action}Response": {f"{action}Result": result, "ResponseMetadata": {"RequestId": "sandbox"}}}
         return Response(200, "application/json", json.dumps(body).encode())
-    inner = f"<{action}Result>{_xml(result)}</{action}Result><ResponseMetadata><RequestId>sandbox</RequestId></ResponseMetadata>"
+    inner = f"<{action}Result>{_xml(result)}</{action}Result>{_METADATA}"
     return Response(200, "text/xml", f'<{action}Response xmlns="{NAMESPACE}">{inner}</{action}Response>'.encode())
 
 
@@ -245,6 +241,6 @@ def _error(error: SignatureError, *, as_json: bool) -> Response:
     if as_json:
         found = {"Error": {"Type": "Sender", "Code": error.code, "Message": error.message}, "RequestId": "sandbox"}
         return Response(error.http, "application/json", json.dumps(found).encode())
-    text = (f'<ErrorResponse xmlns="{NAMESPACE}"><Error><Type>Sender</Type><Code>{error.code}</Code>'
-            f"<Message>{escape(error.message)}</Message></Error><RequestId>sandbox</RequestId></ErrorResponse>")  # fmt: skip
+    inner = f"<Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message>"
+    text = f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{inner}</Error><RequestId>sandbox</RequestId></ErrorResponse>'
     return Response(error.http, "text/xml", text.encode())

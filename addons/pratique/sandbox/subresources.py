@@ -13,6 +13,7 @@ from pratique.sandbox.api import Api
 from pratique.sandbox.authenticator import Authenticator
 from pratique.sandbox.query import Query, WriteOptions, delete_options
 from pratique.sandbox.resources import Resource
+from pratique.sandbox.routes import Route
 
 JSON = dict[str, Any]
 
@@ -80,27 +81,29 @@ def _allowed(api: Api, namespace: str, budget: JSON) -> bool:
     return healthy > int(least)
 
 
-def new_token(api: Api, accounts: Resource, namespace: str, name: str, body: JSON, auth: Authenticator) -> JSON:
+def new_token(api: Api, route: Route, body: JSON, auth: Authenticator) -> JSON:
     """A token that the sandbox itself accepts; dry-run or not, as in the real server (leaks.md C11)."""
-    account = api.get(accounts, namespace, name)
+    account = api.get(_resource(route), route.namespace, route.name)
     made = reviews.token_request(body, account, api.store.clock(), api.store.new_uid())
-    auth.issued[made["status"]["token"]] = reviews.service_account_user(namespace, name)
+    auth.issued[made["status"]["token"]] = reviews.service_account_user(route.namespace, route.name)
     return made
 
 
-def patch(api: Api, resource: Resource, namespace: str, name: str, subresource: str, media: str, body: bytes,
-          options: WriteOptions) -> tuple[JSON, bool]:  # fmt: skip
+def patch(api: Api, route: Route, media: str, body: bytes, options: WriteOptions) -> tuple[JSON, bool]:
     """PATCH of an object or of its subresource: the object, and whether it was created."""
+    resource, subresource, name = _resource(route), route.subresource, route.name
+    namespace = route.namespace if resource.namespaced else ""
     if media == bodies.APPLY_PATCH and subresource != "scale":
-        return api.apply(resource, namespace, name, bodies.decode_apply(body), options, subresource)
+        return api.apply(resource, namespace, name, bodies.decode_apply(body), options, subresource=subresource)
     live = api.get(resource, namespace, name)
     if subresource == "scale":
         return set_scale(api, resource, live, bodies.patched(media, body, scale_of(resource, live)), options), False
     changed = bodies.patched(media, body, live)
-    changed.setdefault("metadata", {}).setdefault("name", name)
-    if changed["metadata"]["name"] != name:
-        raise status.bad_request("the name of the object does not match the name on the URL")
-    changed = {**changed, "apiVersion": changed.get("apiVersion"), "kind": changed.get("kind")}
-    return api.update(resource, namespace, name, changed, options, subresource)[0], False
+    changed["metadata"] = {"name": name, **(changed.get("metadata") or {})}
+    return api.update(resource, namespace, name, changed, options, subresource=subresource)[0], False
 
 
+def _resource(route: Route) -> Resource:
+    if route.resource is None:
+        raise status.unknown_path()
+    return route.resource

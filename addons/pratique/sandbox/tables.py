@@ -113,7 +113,13 @@ def _stateful_set(obj: JSON, now: float) -> list[Any]:
 
 
 def _daemon_set(obj: JSON, now: float) -> list[Any]:
-    names = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable")
+    names = (
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    )
     counts = [_status(obj).get(name, 0) for name in names]
     nodes = (_spec(obj).get("template", {}).get("spec") or {}).get("nodeSelector") or {}
     shown = ",".join(f"{key}={value}" for key, value in nodes.items()) or NONE
@@ -148,7 +154,15 @@ def _service(obj: JSON, now: float) -> list[Any]:
     spec = _spec(obj)
     external = spec.get("externalName") or ",".join(spec.get("externalIPs") or []) or NONE
     selector = ",".join(f"{key}={value}" for key, value in sorted((spec.get("selector") or {}).items())) or NONE
-    return [_name(obj), spec.get("type", ""), spec.get("clusterIP", NONE), external, _ports(spec), _age(obj, now), selector]
+    return [
+        _name(obj),
+        spec.get("type", ""),
+        spec.get("clusterIP", NONE),
+        external,
+        _ports(spec),
+        _age(obj, now),
+        selector,
+    ]
 
 
 def _data(obj: JSON, now: float) -> list[Any]:
@@ -196,8 +210,11 @@ def _ingress(obj: JSON, now: float) -> list[Any]:
 def _claim(obj: JSON, now: float) -> list[Any]:
     spec, state = _spec(obj), _status(obj)
     size = (state.get("capacity") or {}).get("storage", "")
-    modes = ",".join({"ReadWriteOnce": "RWO", "ReadWriteMany": "RWX"}.get(item, item) for item in spec.get("accessModes") or [])
-    return [_name(obj), state.get("phase", ""), spec.get("volumeName", ""), size, modes, spec.get("storageClassName", ""),
+    modes = ",".join(
+        {"ReadWriteOnce": "RWO", "ReadWriteMany": "RWX"}.get(item, item) for item in spec.get("accessModes") or []
+    )
+    volume, storage = spec.get("volumeName", ""), spec.get("storageClassName", "")
+    return [_name(obj), state.get("phase", ""), volume, size, modes, storage,
             UNSET, _age(obj, now), spec.get("volumeMode", "")]  # fmt: skip
 
 
@@ -206,12 +223,15 @@ def _role(obj: JSON, _now: float) -> list[Any]:
 
 
 def _role_binding(obj: JSON, now: float) -> list[Any]:
-    reference, groups = obj.get("roleRef") or {}, {"User": [], "Group": [], "ServiceAccount": []}  # type: dict[str, list[str]]
-    for item in obj.get("subjects") or []:
-        space = f"{item.get('namespace')}/" if item["kind"] == "ServiceAccount" else ""
-        groups.setdefault(item["kind"], []).append(space + item["name"])
-    subjects = [", ".join(groups[kind]) for kind in ("User", "Group", "ServiceAccount")]
+    reference = obj.get("roleRef") or {}
+    subjects = [_subjects(obj, kind) for kind in ("User", "Group", "ServiceAccount")]
     return [_name(obj), f"{reference.get('kind')}/{reference.get('name')}", _age(obj, now), *subjects]
+
+
+def _subjects(obj: JSON, kind: str) -> str:
+    found = [item for item in obj.get("subjects") or [] if item["kind"] == kind]
+    spaced = kind == "ServiceAccount"
+    return ", ".join(f"{item.get('namespace')}/{item['name']}" if spaced else item["name"] for item in found)
 
 
 def _lease(obj: JSON, now: float) -> list[Any]:

@@ -82,10 +82,9 @@ def _labels(metadata: JSON) -> list[JSON]:
             causes.append(_wrong("metadata.labels", key, "name part must consist of alphanumeric characters"))
         if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value) or len(value) > _MAX_LABEL:
             causes.append(_wrong("metadata.labels", value, _VALUE_TEXT))
-    for key in metadata.get("annotations") or {}:
-        if not _QUALIFIED.fullmatch(key):
-            causes.append(_wrong("metadata.annotations", key, "name part must consist of alphanumeric characters"))
-    return causes
+    odd = [key for key in metadata.get("annotations") or {} if not _QUALIFIED.fullmatch(key)]
+    why = "name part must consist of alphanumeric characters"
+    return [*causes, *(_wrong("metadata.annotations", key, why) for key in odd)]
 
 
 def _pod_spec(spec: JSON, at: str) -> list[JSON]:
@@ -165,7 +164,9 @@ def _definition(obj: JSON) -> list[JSON]:
     spec = obj["spec"]
     expected = f"{spec['names']['plural']}.{spec['group']}"
     if obj["metadata"]["name"] != expected:
-        return [_wrong("metadata.name", obj["metadata"]["name"], f'must be spec.names.plural+"."+spec.group `{expected}`')]
+        return [
+            _wrong("metadata.name", obj["metadata"]["name"], f'must be spec.names.plural+"."+spec.group `{expected}`')
+        ]
     return [] if spec.get("versions") else [_required("spec.versions")]
 
 
@@ -181,9 +182,8 @@ def _immutable(resource: Resource, obj: JSON, old: JSON) -> list[JSON]:
             causes.append(cause("FieldValueForbidden", f"Forbidden: {text} when `immutable` is set", "data"))
     if resource.group == "apps" and obj["spec"].get("selector") != old["spec"].get("selector"):
         causes.append(_wrong("spec.selector", obj["spec"].get("selector"), text))
-    if resource.kind.endswith("RoleBinding") or resource.kind == "RoleBinding":
-        if obj.get("roleRef") != old.get("roleRef"):
-            causes.append(_wrong("roleRef", obj.get("roleRef"), "cannot change roleRef"))
+    if resource.kind.endswith("RoleBinding") and obj.get("roleRef") != old.get("roleRef"):
+        causes.append(_wrong("roleRef", obj.get("roleRef"), "cannot change roleRef"))
     if resource.key == ("", "pods"):
         causes += _pod_changes(obj, old)
     return causes
@@ -193,7 +193,13 @@ def _pod_changes(obj: JSON, old: JSON) -> list[JSON]:
     """Only images, tolerations, deadlines and ephemeral containers of a pod may change."""
 
     def frozen(pod: JSON) -> JSON:
-        free = ("tolerations", "activeDeadlineSeconds", "terminationGracePeriodSeconds", "ephemeralContainers", "nodeName")
+        free = (
+            "tolerations",
+            "activeDeadlineSeconds",
+            "terminationGracePeriodSeconds",
+            "ephemeralContainers",
+            "nodeName",
+        )
         spec = {name: value for name, value in pod["spec"].items() if name not in free}
         for kind in ("containers", "initContainers"):
             spec[kind] = [{**item, "image": ""} for item in spec.get(kind) or []]

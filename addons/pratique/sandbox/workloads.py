@@ -199,7 +199,7 @@ def _condition(obj: JSON, kind: str, state: str, reason: str, message: str) -> J
             "message": message}  # fmt: skip
 
 
-# -- the others ----------------------------------------------------------------------------------------------------------
+# -- the others ---------------------------------------------------------------------------------------------------
 def _stateful_set(store: Store, obj: JSON) -> None:
     digest = f"{obj['metadata']['name']}-{template_hash(obj['spec']['template'])}"
     wanted = [f"{obj['metadata']['name']}-{index}" for index in range(obj["spec"].get("replicas", 1))]
@@ -210,7 +210,11 @@ def _stateful_set(store: Store, obj: JSON) -> None:
     have = {pod["metadata"]["name"] for pod in _owned(store, PODS, obj)}
     for index, name in enumerate(wanted):
         if name not in have:
-            extra = {labels: digest, "statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(index)}
+            extra = {
+                labels: digest,
+                "statefulset.kubernetes.io/pod-name": name,
+                "apps.kubernetes.io/pod-index": str(index),
+            }
             _new_pod(store, STATEFUL_SETS, obj, name, extra)
     pods = _owned(store, PODS, obj)
     ready = sum(1 for pod in pods if is_ready(pod))
@@ -256,7 +260,7 @@ def _job(store: Store, obj: JSON) -> None:
         del state["active"]
         stamp = store.now()
         condition = {"type": "Complete", "status": "True", "lastProbeTime": stamp, "lastTransitionTime": stamp,
-                     "reason": "CompletionsReached", "message": "Reached expected number of succeeded pods"}  # fmt: skip
+                     "reason": "CompletionsReached", "message": "reached expected number of pods"}  # fmt: skip
         state |= {"completionTime": stamp, "conditions": [condition]}
     _set_status(store, JOBS, obj, state)
 

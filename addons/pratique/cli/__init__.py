@@ -1,0 +1,70 @@
+"""The command line `pratique`: run, check, explain, mask, clients, approvals, sessions, replay, revoke.
+
+Belongs here: arguments, output for people and for programs, exit codes. Not here: anything that decides. Each command imports
+what it needs when it runs, so that `pratique --help` does not wait for mitmproxy.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from pratique import __version__
+from pratique.errors import PratiqueError
+
+OK, PROBLEMS, USAGE = 0, 1, 2
+
+
+class Commands(click.Group):
+    """A group whose commands are modules, imported when named; an expected error is a line, not a traceback."""
+
+    names = {
+        "run": "run",
+        "check": "policies",
+        "explain": "explain",
+        "mask": "mask",
+        "clients": "clients",
+        "approvals": "approvals",
+        "sessions": "sessions",
+        "replay": "sessions",
+        "revoke": "approvals",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if name not in self.names:
+            return None
+        if name == "run":
+            return _run
+        import importlib  # noqa: PLC0415 - see the module docstring
+
+        module = importlib.import_module(f"pratique.cli.{self.names[name]}")
+        command: click.Command = getattr(module, name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (PratiqueError, OSError) as error:
+            for line in str(error).splitlines() or [type(error).__name__]:
+                click.echo(f"pratique: {line}", err=True)
+            sys.exit(PROBLEMS)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """The gateway between AI agents and Kubernetes: block, queue for approval, mask, record."""
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def _run(arguments: tuple[str, ...]) -> None:
+    """Serve: --policies DIR [--state DIR] [mitmdump options]."""
+    from pratique.cli.run import run  # noqa: PLC0415 - imports mitmproxy
+
+    sys.exit(run(arguments))

@@ -1,0 +1,5 @@
+"""`python -m pratique.cli`."""
+
+from pratique.cli import main
+
+main()

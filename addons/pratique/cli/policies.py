@@ -1,0 +1,59 @@
+"""`pratique check DIR`: validate the documents, compile them, run their cases."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pratique.cli.output import console, output_option, print_json
+from pratique.documents import cases_files, read_folder, read_text
+from pratique.errors import DocumentError, DocumentErrors
+from pratique.identity.clients import Clients
+from pratique.identity.clusters import cluster_from
+from pratique.kube.status import harmless
+from pratique.masking.rules import compile_masks
+from pratique.policy.cases import Case, parse_cases
+from pratique.policy.check import CheckReport, check_folder_documents
+
+
+def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
+    """The report on policies and cases, and the errors of all other kinds. DocumentErrors if the folder cannot be read."""
+    documents = read_folder(folder)
+    errors: list[DocumentError] = []
+    cases: list[Case] = []
+    checks = [Clients.from_documents, compile_masks]
+    if any(document.kind == "Cluster" for document in documents):
+        checks.append(cluster_from)  # type: ignore[arg-type]  # only that it raises matters
+    for check in checks:
+        try:
+            check(documents)
+        except DocumentErrors as found:
+            errors += found.errors
+    for file in cases_files(folder):
+        try:
+            cases += parse_cases(read_text(file), str(file))
+        except DocumentErrors as found:
+            errors += found.errors
+    return check_folder_documents(documents, cases), errors
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@output_option
+def check(folder: Path, output: str) -> None:
+    """Validate the documents of FOLDER and run their cases. Exit 1 if anything is wrong."""
+    report, errors = check_folder(folder)
+    passed = report.passed and not errors
+    lines = [*(str(error) for error in errors), *report.lines()]
+    if output == "json":
+        counts = {"policies": report.policies, "rules": report.rules, "cases": len(report.results)}
+        print_json({"passed": passed, **counts, "failed": len(report.failed), "findings": lines})
+    else:
+        for line in lines:
+            click.echo(harmless(line))
+        mark = "[green]ok[/]" if passed else "[red]not ok[/]"
+        summary = f"{report.policies} policies, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
+        console().print(f"{mark}: {summary}")
+    sys.exit(0 if passed else 1)

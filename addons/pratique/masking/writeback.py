@@ -1,0 +1,147 @@
+"""A mask must not become the value: writes that carry one are refused.
+
+Belongs here: finding masks in any write body, whatever wraps them, and the refusal. Not here: JSON Patch tricks that
+read masked values (`oracles.py`).
+
+The live value is never put back in place of a mask: that would let a client move a secret to another field, and the
+API server's validation errors would quote it (leaks.md M.3, C13).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from pratique.errors import Cause, Refused
+from pratique.kube.attributes import RequestAttributes
+from pratique.masking.mask import MARK, NUMBER
+from pratique.masking.oracles import refuse_oracles
+from pratique.masking.patterns import compile_re2
+
+__all__ = ["drops_secret_data", "find_masks", "refuse_masks", "refuse_oracles"]
+
+RULE = "mask-write-back"
+TEXT = "holds the gateway's mask, not a value; remove the field or send the real one"
+MAX_FIELDS = 16  # named in one refusal; kubectl prints one line for each
+_MAX_JSON_DEPTH = 4  # JSON in strings in JSON …
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+_SPACE = re.compile(r"\s+")
+
+
+def _wrapped(values: set[bytes]) -> set[bytes]:
+    """Base64 of each value at three offsets in a longer text, without the characters that its neighbours decide."""
+    found: set[bytes] = set()
+    for value in values:
+        for offset, skip in ((0, 0), (1, 2), (2, 3)):
+            encoded = base64.b64encode(b"\0" * offset + value)[skip : (offset + len(value)) * 8 // 6]
+            found |= {encoded, encoded.replace(b"+", b"-").replace(b"/", b"_")}
+    return found
+
+
+_PLAIN = {MARK.encode()}
+_ONCE = _wrapped(_PLAIN)
+# The mask, its base64 and the base64 of that: copied Secrets, Secrets in Secrets, manifests in annotations.
+_FORMS = sorted(_PLAIN | _ONCE | _wrapped(_ONCE) | {MARK.encode().hex().encode()}, reverse=True)
+_carries = compile_re2("|".join(re.escape(form.decode()) for form in _FORMS)).search
+
+
+def find_masks(document: Any) -> list[str]:
+    """Fields of a decoded body (object, list, JSON Patch, anything) that hold a mask, in document order.
+
+    Written as API servers do: `data.password`, `spec.containers[0].args[1]`. A key that is a mask counts as its own
+    field. At most MAX_FIELDS.
+    """
+    found: list[str] = []
+    for path in _masked(document):
+        found.append(path)
+        if len(found) == MAX_FIELDS:
+            break
+    return found
+
+
+def _masked(document: Any) -> Iterator[str]:
+    stack: list[tuple[str, Any]] = [("", document)]
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, dict):
+            children = [(_joined(path, key), value) for key, value in node.items()]
+            yield from (_joined(path, key) for key in node if _is_masked(key))
+        elif isinstance(node, list):
+            children = [(f"{path}[{index}]", value) for index, value in enumerate(node)]
+        else:
+            children = []
+            if _is_masked(node):
+                yield path
+        stack += reversed(children)
+
+
+def _joined(path: str, key: Any) -> str:
+    if not _IDENTIFIER.match(str(key)):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if path else str(key)
+
+
+def _is_masked(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value == NUMBER
+    if not isinstance(value, str):
+        return False
+    # Base64 may be wrapped in lines; JSON in a string may escape any character of the mask.
+    if _carries(_SPACE.sub("", value).encode("utf-8", "surrogatepass")):
+        return True
+    if value.lstrip()[:1] not in {"{", "[", '"'} or depth >= _MAX_JSON_DEPTH:
+        return False
+    try:
+        inner = msgspec.json.decode(value.encode("utf-8", "surrogatepass"))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return any(_is_masked(leaf, depth + 1) for leaf in _leaves(inner))
+
+
+def _leaves(document: Any) -> Iterator[Any]:
+    stack = [document]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            stack += node.keys()
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+        else:
+            yield node
+
+
+def refuse_masks(document: Any, attributes: RequestAttributes) -> None:
+    """Raises Refused (422 Invalid, one cause for each field) if the body of a write carries a mask.
+
+    kubectl prints the causes for most commands and the message for others, so both say the same (leaks.md M.2).
+    """
+    fields = find_masks(document)
+    if not fields:
+        return
+    causes = tuple(Cause("FieldValueInvalid", TEXT, field) for field in fields)
+    listed = "; ".join(f"{field or 'the body'}: {TEXT}" for field in fields)
+    raise Refused(422, "Invalid", f"{_subject(attributes)} is invalid: {listed}", RULE, causes)
+
+
+def _subject(attributes: RequestAttributes) -> str:
+    return (
+        f"{attributes.resource or 'the request'} `{attributes.name}`"
+        if attributes.name
+        else attributes.resource or "the request"
+    )
+
+
+def drops_secret_data(document: Any, attributes: RequestAttributes) -> bool:
+    """A PUT of a Secret that names no value at all deletes every key (leaks.md M.4): a question for a person."""
+    return (
+        attributes.verb == "update"
+        and (attributes.api_group, attributes.resource, attributes.subresource) == ("", "secrets", "")
+        and isinstance(document, dict)
+        and not document.get("data")
+        and not document.get("stringData")
+    )

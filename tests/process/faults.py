@@ -1,0 +1,67 @@
+"""A mitmproxy script for tests: makes the inside of each hook raise when the request's path names it.
+
+Loaded before the gateway. `/api/v1/namespaces/fault-<place>/configmaps/x` raises in <place>.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pratique.identity import addon as identity_addon
+from pratique.interlock import addon as interlock_addon
+from pratique.masking import addon as masking_addon
+from pratique.policy import addon as policy_addon
+from pratique.recorder import addon as recorder_addon
+
+
+class Boom(Exception):
+    """Not ours: what a bug would raise."""
+
+
+def _raise_at(owner: Any, name: str, place: str, flow_of: Any) -> None:
+    original = getattr(owner, name)
+
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        if f"fault-{place}" in flow_of(args):
+            raise Boom("secret-in-exception-CANARY")
+        return original(*args, **kwargs)
+
+    setattr(owner, name, patched)
+
+
+def _path(args: tuple[Any, ...]) -> str:
+    for arg in args:
+        if isinstance(arg, bytes | str):
+            continue
+        request = getattr(arg, "request", None)
+        if request is not None:
+            return str(request.path)
+        if isinstance(getattr(arg, "path", None), str):
+            return arg.path
+        canonical = getattr(arg, "canonical", None) or (arg if hasattr(arg, "target") else None)
+        if canonical is not None:
+            target = canonical.target
+            return target.decode("latin-1") if isinstance(target, bytes) else str(target)
+    return ""
+
+
+_raise_at(identity_addon, "headers_only", "identity-requestheaders", _path)
+_raise_at(policy_addon, "canonicalise", "policy-request", _path)
+_raise_at(masking_addon, "refuse_field_selectors", "masking-request", _path)
+_raise_at(masking_addon.Masking, "_masker", "masking-responseheaders", _path)
+_raise_at(masking_addon.Masking, "_mask", "masking-response", lambda args: _path(args[2:]))
+_raise_at(recorder_addon.Recorder, "_session", "recorder-requestheaders", _path)
+_raise_at(recorder_addon.Recorder, "_append", "recorder-response", _path)
+_raise_at(interlock_addon.Interlock, "_request", "interlock-request", _path)
+_raise_at(interlock_addon.Interlock, "_response", "interlock-response", _path)
+
+_gate = identity_addon.attach_credential
+
+
+def _attach(headers: Any, verdict: Any, credential: Any) -> Any:
+    if any(b"fault-gate-request" in value for _, value in headers):
+        raise Boom("secret-in-exception-CANARY")
+    return _gate(headers, verdict, credential)
+
+
+identity_addon.attach_credential = _attach

@@ -1,0 +1,213 @@
+"""A real gateway process in front of an in-process sandbox, on loopback, for tests that taddons cannot do (F26)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pratique.identity.clients import client_document, new_api_key
+from pratique.sandbox.cluster import Sandbox
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 110
+FAULTS = Path(__file__).with_name("faults.py")
+POLICY = """
+apiVersion: pratique/v1
+kind: Policy
+metadata: {name: test}
+spec:
+  subjects: ["*"]
+  rules:
+    - {name: discover, verbs: [get], nonResourceURLs: ["/api", "/api/*", "/apis", "/apis/*", "/openapi/*", "/version", "/healthz"], action: Allow}
+    - {name: read, verbs: [get, list, watch], apiGroups: ["", apps, events.k8s.io], resources: [pods, pods/log, secrets, configmaps, namespaces, deployments, services, events], action: Allow}
+    - {name: write, verbs: [create, update, patch, apply, get, list], apiGroups: [""], resources: [configmaps, secrets], action: Allow}
+    - {name: exec, verbs: [get, create], apiGroups: [""], resources: [pods/exec, pods/attach, pods/portforward], action: Allow}
+    - {name: delete-asks, verbs: [delete], apiGroups: [""], resources: [configmaps], action: RequireApproval, message: deletes are approved by a person}
+    - {name: no-namespaces, verbs: [delete], apiGroups: [""], resources: [namespaces], action: Deny, message: namespaces stay}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class Answer:
+    code: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def reason(self) -> str:
+        return str(self.json.get("reason", ""))
+
+
+@dataclass
+class Gateway:
+    folder: Path
+    sandbox: Sandbox
+    form: str = "run"
+    options: list[str] = field(default_factory=list)
+    scripts: list[Path] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    credential: str = "tokenFile"
+    policy: str = POLICY
+    hold: int = 2
+    clients: tuple[str, ...] = ("agent", "other")
+
+    def __post_init__(self) -> None:
+        self.policies, self.state, self.port = self.folder / "policies", self.folder / "state", free_port()
+        self.log = self.folder / "gateway.log"
+        self.keys: dict[str, str] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        self._write_documents()
+
+    def _write_documents(self) -> None:
+        self.policies.mkdir(parents=True, exist_ok=True)
+        info = self.sandbox.info
+        token = self.folder / "token"
+        token.write_text(info.static_token)
+        cluster: dict[str, Any] = {"server": info.server, "certificateAuthority": {"path": info.ca_path}}
+        if self.credential == "tokenFile":
+            cluster["tokenFile"] = str(token)
+        else:
+            cluster["eks"] = {"clusterName": info.cluster_name, "region": info.region, "roleARN": info.role_arn, "stsEndpoint": info.sts_endpoint}
+        document = {"apiVersion": "pratique/v1", "kind": "Cluster", "metadata": {"name": "test"}, "spec": cluster}
+        (self.policies / "cluster.yaml").write_text(json.dumps(document))
+        (self.policies / "policy.yaml").write_text(self.policy)
+        (self.policies / "masking.yaml").write_text((ROOT / "policies" / "masking.yaml").read_text())
+        for name in self.clients:
+            key = new_api_key(name, os.urandom(32))
+            self.keys[name] = key.key.reveal()
+            (self.policies / f"client-{name}.yaml").write_text(client_document(name, key.sha256))
+
+    def command(self) -> list[str]:
+        settings = [f"pratique_policies={self.policies}", f"pratique_state={self.state}", f"pratique_hold={self.hold}"]
+        options = [*self.options, "--listen-host", "127.0.0.1", "-p", str(self.port)]
+        sets = [part for setting in settings for part in ("--set", setting)]
+        if self.form == "run":
+            return [sys.executable, "-m", "pratique.cli.run", *sets, *options]
+        scripts = [part for script in [*self.scripts, ROOT / "addons" / "gateway.py"] for part in ("-s", str(script))]
+        return [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *scripts, *sets, *options]
+
+    def launch(self) -> None:
+        info = self.sandbox.info
+        aws = {"AWS_ACCESS_KEY_ID": info.access_key_id, "AWS_SECRET_ACCESS_KEY": info.secret_access_key, "AWS_EC2_METADATA_DISABLED": "true"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "addons"), "PYTHONUNBUFFERED": "1", **aws, **self.environment}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment, cwd=self.folder)
+
+    def start(self) -> Gateway:
+        self.launch()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the gateway ended with {self.process.returncode}:\n{self.output}")
+            if "pratique serves" in self.output and self._listens():
+                return self
+            time.sleep(0.1)
+        raise AssertionError(f"the gateway did not start:\n{self.output}")
+
+    def _listens(self) -> bool:
+        with socket.socket() as sock:
+            sock.settimeout(1)
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def refused_start(self) -> str:
+        """Starts, expects an end by itself with code 1; its output."""
+        self.launch()
+        assert self.process is not None
+        try:
+            code = self.process.wait(START_SECONDS)
+        finally:
+            self.stop()
+        assert code == 1, (code, self.output)
+        return self.output
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    # --- calls ---
+
+    def tls(self, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.state / "mitmproxy" / "mitmproxy-ca-cert.pem"))
+        context.set_alpn_protocols(list(alpn))
+        return context
+
+    def connect(self, timeout: float = 60) -> ssl.SSLSocket:
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+        return self.tls().wrap_socket(sock, server_hostname="127.0.0.1")
+
+    def call(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None, client: str = "agent", timeout: float = 60) -> Answer:
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls(), timeout=timeout)
+        sent = {"Authorization": f"Bearer {self.keys[client]}"} if client else {}
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            connection.request(method, target, body=data, headers={**sent, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def raw(self, data: bytes, timeout: float = 60) -> bytes:
+        """Bytes as they are; what comes back until the gateway closes or is silent for `timeout`."""
+        with self.connect(timeout) as sock:
+            sock.sendall(data)
+            received = b""
+            try:
+                while chunk := sock.recv(65536):
+                    received += chunk
+                    if b"\r\n\r\n" in received and _complete(received):
+                        break
+            except (TimeoutError, ssl.SSLError, ConnectionError):
+                pass
+            return received
+
+    def recorded(self) -> bytes:
+        """Everything that the gateway wrote: recordings, logs, databases."""
+        files = [path for path in self.state.rglob("*") if path.is_file() and "mitmproxy" not in path.parts and "tls" not in path.parts]
+        return b"".join(path.read_bytes() for path in files) + self.log.read_bytes()
+
+    def seen(self, marker: str) -> list[Any]:
+        """Requests with `marker` in their target that reached the cluster."""
+        return [record for record in self.sandbox.requests if marker in record.uri]
+
+
+def _complete(received: bytes) -> bool:
+    head, _, body = received.partition(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return len(body) >= int(line.split(b":")[1])
+    return False
