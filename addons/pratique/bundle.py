@@ -13,7 +13,6 @@ All are entries of mitmproxy's own chain, not children of a script: reloading or
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -42,7 +41,6 @@ from pratique.policy.addon import Policy
 from pratique.recorder.addon import Recorder
 from pratique.recorder.spool import Spool
 
-logger = logging.getLogger("pratique")
 SESSIONS_KNOWN = 4096
 """Sessions whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
 
@@ -99,10 +97,11 @@ class Bundle:
         identity = Identity(lambda: live.current.clients)
         policy = Policy(lambda: live.current.policies, holding)
         masking = Masking(lambda: live.current.masks, self._known_values)
-        recorder = Recorder(Spool(state), cluster, self._mask_request)
+        spool = Spool(state)
+        recorder = Recorder(spool, cluster, self._mask_request)
         gate = Gate(upstream.source, upstream.server, holding.use)
         required = (identity, policy, masking, recorder, gate)
-        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required)
+        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, spool.close)
         return (*required, self._interlock)
 
     # --- what rooms need of each other ---
@@ -139,7 +138,6 @@ class Bundle:
         period = owner.options.pratique_reload
         if period > 0:
             self._tasks.append(asyncio.create_task(self._reload(period)))
-        logger.warning("pratique serves %s", owner.options.mode[0].removeprefix("reverse:"))
 
     async def _reload(self, period: float) -> None:
         while self._live is not None:

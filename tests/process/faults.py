@@ -34,7 +34,7 @@ def _path(args: tuple[Any, ...]) -> str:
         if isinstance(arg, bytes | str):
             continue
         request = getattr(arg, "request", None)
-        if request is not None:
+        if isinstance(getattr(request, "path", None), str):
             return str(request.path)
         if isinstance(getattr(arg, "path", None), str):
             return arg.path

@@ -196,7 +196,7 @@ def test_a_watch_streams_masked_events(gateway: Gateway) -> None:
 
 def test_logs_stream_and_are_masked(gateway: Gateway) -> None:
     pods = gateway.call("GET", "/api/v1/namespaces/payments/pods").json["items"]
-    answer = gateway.call("GET", f"/api/v1/namespaces/payments/pods/{pods[0]['metadata']['name']}/log")
+    answer = gateway.call("GET", f"/api/v1/namespaces/payments/pods/{pods[0]['metadata']['name']}/log?container=api")
     assert answer.code == 200
     assert answer.body
     assert not [canary for canary in CANARIES if canary.encode() in answer.body]

@@ -64,8 +64,8 @@ CREATE TABLE decisions (
 _EXPIRE = """
 UPDATE approvals SET
   summary = CASE state WHEN 'pending' THEN json_set(summary, '$.body', '') ELSE summary END,
-  state = 'expired', closed_at = ?1
-WHERE state IN ('pending', 'approved') AND expires_at <= ?1
+  state = 'expired', closed_at = :now
+WHERE state IN ('pending', 'approved') AND expires_at <= :now
 """
 
 
@@ -115,7 +115,7 @@ class SqliteStore:
 
     def ask(self, question: Question, now: float) -> Approval:
         with self._write() as db:
-            db.execute(_EXPIRE, (now,))
+            db.execute(_EXPIRE, {"now": now})
             row = self._standing(question, now)
             if row is not None:
                 db.execute(
@@ -201,7 +201,7 @@ class SqliteStore:
 
     def expire(self, now: float) -> int:
         with self._write() as db:
-            return db.execute(_EXPIRE, (now,)).rowcount
+            return db.execute(_EXPIRE, {"now": now}).rowcount
 
     def prune(self, closed_before: float) -> int:
         with self._write() as db:

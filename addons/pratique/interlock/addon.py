@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from mitmproxy import ctx, http, tcp
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, layers, tunnel
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from pratique import settings
@@ -24,6 +25,7 @@ from pratique.exchange import answer, exchange, find, kill
 from pratique.interlock.layers import EndStreams, Limits, RefuseConnection, StatusHttpLayer, error_response
 
 logger = logging.getLogger("pratique")
+DRAIN_STEP_SECONDS = 0.02
 TLS_HANDSHAKE = 0x16
 """First byte of a TLS record with a ClientHello (RFC 8446 5.1)."""
 
@@ -40,26 +42,39 @@ class Interlock:
 
     name = "interlock"
 
-    def __init__(self, server: Endpoint, tls_server_name: str | None, required: tuple[Any, ...]) -> None:
+    def __init__(
+        self, server: Endpoint, tls_server_name: str | None, required: tuple[Any, ...], finish: Callable[[], None]
+    ) -> None:
+        """`finish` closes what the required addons write to; it is called when the last stream has ended."""
         self._server = server
         self._tls_server_name = tls_server_name
         self._required = required
+        self._finish = finish
         self._cleared: Counter[str] = Counter()
+        self._streams: Counter[str] = Counter()
         self._upgraded: set[str] = set()
         self._serving = False
         self._closed = "the gateway is starting"
 
     # --- when it serves at all ---
 
-    def running(self) -> None:
-        """Last of the start: whatever is wrong with the options ends the process before a request is served."""
+    async def running(self) -> None:
+        """Last of the start: whatever is wrong with the options ends the process before a request is served.
+
+        Stock mitmdump opens its listeners, in the mode of its command line, while it still loads scripts. They are opened
+        anew in the mode that was decided since; `client_connected` refuses what came in before.
+        """
         try:
             settings.check(ctx.options)
             self._check_mode()
+            modes = [ProxyMode.parse(mode) for mode in ctx.options.mode]
+            if not await ctx.master.addons.get("proxyserver").servers.update(modes):
+                raise StartError("the gateway cannot listen. Is the port in use?")
         except StartError as error:
             sys.stderr.write(f"pratique: {error}\n")
             sys.exit(1)
         self._serving, self._closed = True, ""
+        logger.warning("pratique serves %s", ctx.options.mode[0].removeprefix("reverse:"))
 
     def configure(self, updated: set[str]) -> None:
         """An option changed while running (console, config file): stop serving where it opens the gateway."""
@@ -89,13 +104,17 @@ class Interlock:
 
     def client_connected(self, client: Client) -> None:
         """mitmproxy allows five upstream connections per client connection: a sixth watch would wait for ever."""
-        if client.transport_protocol != "tcp":
-            client.error = "only TCP is served"
+        mode = client.proxy_mode
+        if client.transport_protocol != "tcp" or not isinstance(mode, ReverseMode) or not self._is_cluster(mode.address):
+            client.error = "only the reverse proxy to the cluster is served, over TCP"
             return
         for handler in ctx.master.addons.get("proxyserver").connections.values():
             if handler.client is client:
                 limit = ctx.options.pratique_connections
                 handler.max_conns.default_factory = lambda: asyncio.Semaphore(limit)
+
+    def _is_cluster(self, address: Any) -> bool:
+        return tuple(address[:2]) == (self._server.host, self._server.port)
 
     def client_disconnected(self, client: Client) -> None:
         self._cleared.pop(client.id, None)
@@ -162,8 +181,11 @@ class Interlock:
         state = find(flow)
         if state is None or (state.refusal is None and not state.cleared):
             kill(flow)
-        elif flow.response is not None and flow.response.stream and flow.response.stream is not state.stream:
-            kill(flow)
+        elif flow.response is not None and flow.response.stream:
+            if flow.response.stream is state.stream:
+                self._streams[flow.id] = 1
+            else:
+                kill(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """INVARIANT: no byte of a response is sent that masking has not shown and the recorder has not recorded."""
@@ -183,6 +205,7 @@ class Interlock:
         self._done(flow)
 
     def _done(self, flow: http.HTTPFlow) -> None:
+        self._streams.pop(flow.id, None)
         state = find(flow)
         if state is not None and state.cleared and not state.ended:
             state.ended = True
@@ -238,9 +261,13 @@ class Interlock:
     async def done(self) -> None:
         """End open streams as if the cluster had ended them: clients see an end, not a broken connection."""
         self.close("the gateway is stopping")
-        handlers = list(ctx.master.addons.get("proxyserver").connections.values())
-        for handler in handlers:
+        for handler in list(ctx.master.addons.get("proxyserver").connections.values()):
             await handler.server_event(EndStreams())
+        steps = int(ctx.options.pratique_drain / DRAIN_STEP_SECONDS)
+        while steps > 0 and sum(self._streams.values()) > 0:
+            steps -= 1
+            await asyncio.sleep(DRAIN_STEP_SECONDS)
+        self._finish()
 
 
 def _left(flow: http.HTTPFlow) -> None:

@@ -69,11 +69,20 @@ def fields_of(raw: Raw | bytes) -> dict[str, Raw] | None:
     try:
         return _FIELDS.decode(raw)
     except msgspec.ValidationError:
-        return None
+        return _not_an_object(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise FramingError(f"not JSON: {error}") from None
 
 
+def _not_an_object(raw: Raw | bytes) -> None:
+    """None, but only for JSON: msgspec sees the wrong type before it sees the rest."""
+    try:
+        _ANY.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise FramingError(f"not JSON: {error}") from None
+
+
+_ANY = msgspec.json.Decoder(Raw)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 

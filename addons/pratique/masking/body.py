@@ -126,9 +126,9 @@ class DocumentMasker:
     def _whole(self, raw: Raw, plan: Plan, *, nested: bool, known: bool) -> Raw | None:
         before = self._total()
         document = decode(raw)
-        self._apply(document, plan)
-        if nested:
+        if nested:  # first: it knows what is base64
             self._nested(document)
+        self._apply(document, plan)
         if known:
             self._known(document)
         return self._without_echo(encode(document)) if self._total() > before else None
@@ -241,13 +241,14 @@ class DocumentMasker:
             match.parent[match.key] = bytes(encode(inner)).decode() + end
 
     def _inner(self, inner: Any) -> None:
+        """By its own kind first, which knows what is base64, then as a part of the object that it is in."""
         plan = self._scope.plan
-        self._apply(inner, plan)
         if isinstance(inner, dict):
             found = type_of_kind(str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
             if found != plan.kind:
                 self._apply(inner, self._scope.plan_of(found))
         self._nested(inner)
+        self._apply(inner, plan)
 
     def _nested(self, document: Any) -> None:
         """Every map of kind Secret below `document`, by the rules for Secrets."""

@@ -73,8 +73,10 @@ class Replacer:
 
     def _string(self, value: str, rule: str, *, encoded: bool) -> str:
         mask = self.mask.base64 if encoded else self.mask.text
-        if not value or value == mask:
+        if not value:
             return value
+        if value in {self.mask.text, self.mask.base64}:  # by another rule: only the form may change
+            return mask
         self._remember(value, encoded=encoded)
         self._hit(rule)
         return mask

@@ -232,10 +232,10 @@ def _split(text: bytes, start: int) -> list[tuple[bytes, int]]:
 
 
 def _is_key_line(line: bytes) -> bool:
-    """Base64, alone or after a time stamp, or a header of a legacy key."""
+    """One word (base64), alone or after a time stamp, or a header of a legacy key."""
     if _KEY_HEADER.search(line):
         return True
     words = line.strip(b" \t\r\n\"',").removesuffix(b"\\n").split()
-    if not words:
+    if len(words) <= 1:
         return True
-    return bool(_KEY_WORD.match(words[-1])) and (len(words) <= 2 or len(words[-1]) >= 32)
+    return bool(_KEY_WORD.match(words[-1])) and (len(words) == 2 or len(words[-1]) >= 32)

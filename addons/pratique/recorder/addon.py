@@ -133,9 +133,6 @@ class Recorder:
         except Exception as exc:  # noqa: BLE001 - nothing is served after this hook; `healthy` stops what follows
             fault(state, exc, "recorder.end")
 
-    def done(self) -> None:
-        self._spool.close()
-
     # --- the record ---
 
     def _append(self, flow: http.HTTPFlow, state: Exchange, stage: Stage) -> None:
