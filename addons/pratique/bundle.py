@@ -92,7 +92,10 @@ class Bundle:
         cluster = live.current.cluster.name
         store = SqliteStore(state / "approvals.sqlite")
         holding = Holding(
-            ApprovalQueue(store, Waiter(store)), cluster, self._mask_question, lambda: float(owner.options.pratique_hold)
+            ApprovalQueue(store, Waiter(store)),
+            cluster,
+            self._mask_question,
+            lambda: float(owner.options.pratique_hold),
         )
         identity = Identity(lambda: live.current.clients)
         policy = Policy(lambda: live.current.policies, holding)

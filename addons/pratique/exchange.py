@@ -96,7 +96,11 @@ def answer(flow: http.HTTPFlow, refusal: Refused) -> None:
     state = exchange(flow)
     state.refuse(refusal)
     stands = state.refusal or refusal
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"audit-id", state.audit_id.encode())]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
+        (b"audit-id", state.audit_id.encode()),
+    ]
     if stands.code == 401:
         headers.append((b"www-authenticate", b'Bearer realm="pratique"'))
     if stands.retry_after is not None:
@@ -179,4 +183,3 @@ def kill(flow: Any) -> None:
     state.cleared = False
     if getattr(flow, "killable", False):
         flow.kill()
-

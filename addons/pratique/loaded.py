@@ -67,7 +67,9 @@ class Live:
                 logger.error("the edited documents are NOT in force, the old ones stay:\n%s", error)
             return False
         if new.cluster != self.current.cluster:
-            logger.error("a changed `kind: Cluster` needs a restart; the old one stays, the other documents are in force")
+            logger.error(
+                "a changed `kind: Cluster` needs a restart; the old one stays, the other documents are in force"
+            )
         self._seen, self._said = seen, ""
         self.current = Loaded(self.current.cluster, new.clients, new.policies, new.masks)
         logger.warning("documents reloaded from %s", self.folder)

@@ -35,7 +35,7 @@ async def running() -> None:
 
 
 def done() -> None:
-    """mitmproxy unloads the script: at shutdown, or because somebody edited or deleted it."""
+    """Mitmproxy unloads the script: at shutdown, or because somebody edited or deleted it."""
     _bundle.close()
     if not ctx.master.should_exit.is_set():
         _stop("the script was changed or removed while running")

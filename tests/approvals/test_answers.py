@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from pratique.approvals.answers import RETRY_AFTER_SECONDS, answer
 from pratique.approvals.deciding import Decision
 from pratique.approvals.store import Approval, Decided, Question, Summary
@@ -13,7 +12,9 @@ SUMMARY = Summary("delete Deployment payments/api", "DELETE", "/x", rules=("p/r"
 
 
 def approval(state=State.PENDING, summary=SUMMARY, attempts=1, decisions=()):
-    return Approval("apr-abc", Question("f", "agent", "prod", summary), state, 0.0, 3600.0, attempts, 0.0, None, decisions)
+    return Approval(
+        "apr-abc", Question("f", "agent", "prod", summary), state, 0.0, 3600.0, attempts, 0.0, None, decisions
+    )
 
 
 @pytest.mark.parametrize("waits", ["refuse", "retry"])

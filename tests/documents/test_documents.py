@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pratique.documents import cases_files, fingerprint, parse, read_folder
 from pratique.documents.yaml import MAX_CHARACTERS, read
 from pratique.errors import DocumentErrors
@@ -99,7 +98,10 @@ class Spec(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     [
         ("  items: [{name: a, verbs: [lst]}]", "f.yaml:5:29: value `lst` is not known. Did you mean `list`?"),
         ("  items: [{name: a, colour: blue}]", "f.yaml:5:29: value `blue` is not known. Known are `red`"),
-        ("  items: [{name: a, expireAfter: 3}]", "f.yaml:5:21: field `expireAfter` is not known. Did you mean `expiresAfter`?"),
+        (
+            "  items: [{name: a, expireAfter: 3}]",
+            "f.yaml:5:21: field `expireAfter` is not known. Did you mean `expiresAfter`?",
+        ),
         ("  items: [{name: a, expiresAfter: '3'}]", "f.yaml:5:35: expected `int | null`, got `str`"),
         ("  items: [{name: a, expiresAfter: 0}]", "f.yaml:5:35: expected `int` >= 1"),
         ("  items: [{name: a, either: [x]}]", "f.yaml:5:30: expected `int`, got `str`"),

@@ -6,13 +6,20 @@ import ast
 from pathlib import Path
 
 import pytest
-
 from pratique.settings import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for path in (ROOT / "addons").rglob("*.py"))
 MAX_LINES = 400
-MAY_IMPORT_MITMPROXY = {"gateway.py", "scripted.py", "bundle.py", "settings.py", "exchange.py", "cli/run.py", "interlock/layers.py"}
+MAY_IMPORT_MITMPROXY = {
+    "gateway.py",
+    "scripted.py",
+    "bundle.py",
+    "settings.py",
+    "exchange.py",
+    "cli/run.py",
+    "interlock/layers.py",
+}
 TOP_LEVEL = {"pyproject.toml", "addons", "policies", "scripts", "tests", "README.md", "LICENSE"}
 
 
@@ -32,7 +39,11 @@ def _imports(path: Path) -> set[str]:
 
 
 def test_only_hooks_and_the_launcher_import_mitmproxy() -> None:
-    found = {str(path.relative_to(ROOT / "addons")).removeprefix("pratique/") for path in SOURCES if "mitmproxy" in _imports(path)}
+    found = {
+        str(path.relative_to(ROOT / "addons")).removeprefix("pratique/")
+        for path in SOURCES
+        if "mitmproxy" in _imports(path)
+    }
     assert {name for name in found if not name.endswith("/addon.py")} <= MAY_IMPORT_MITMPROXY
 
 
@@ -55,7 +66,9 @@ def test_the_readme_lists_every_option_with_its_default() -> None:
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `pratique_")]
     assert [row.split("`")[1] for row in rows] == [setting.name for setting in OPTIONS]
     for row, setting in zip(rows, OPTIONS, strict=True):
-        default = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default) or "(empty)"
+        default = (
+            str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default) or "(empty)"
+        )
         assert row.split("|")[2].strip() == default
 
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pratique.errors import CredentialError
 from pratique.identity.assume_role import assume_role_error, assume_role_request, credentials_from, role_session_name
 from pratique.identity.clusters import EksSource
@@ -74,7 +73,10 @@ def test_credentials_are_taken_from_the_answer():
     "answer",
     [{}, {"Credentials": None}]
     + [{"Credentials": {key: value for key, value in ANSWER.items() if key != missing}} for missing in ANSWER]
-    + [{"Credentials": {**ANSWER, "Expiration": "soon"}}, {"Credentials": {**ANSWER, "Expiration": datetime(2030, 1, 1)}}],
+    + [
+        {"Credentials": {**ANSWER, "Expiration": "soon"}},
+        {"Credentials": {**ANSWER, "Expiration": datetime(2030, 1, 1)}},
+    ],
 )
 def test_an_answer_without_credentials_is_an_error(answer):
     with pytest.raises(CredentialError, match="no credentials"):
@@ -87,8 +89,20 @@ SECRET_TEXT = "x-amz-security-token:IQoJsecret"
 @pytest.mark.parametrize(
     ("name", "code", "operation", "message", "says"),
     [
-        ("ClientError", "AccessDenied", "AssumeRole", "not authorized to perform: sts:AssumeRole on", "trust policy name"),
-        ("ClientError", "AccessDenied", "AssumeRole", "not authorized to perform: sts:TagSession on", "Add sts:TagSession"),
+        (
+            "ClientError",
+            "AccessDenied",
+            "AssumeRole",
+            "not authorized to perform: sts:AssumeRole on",
+            "trust policy name",
+        ),
+        (
+            "ClientError",
+            "AccessDenied",
+            "AssumeRole",
+            "not authorized to perform: sts:TagSession on",
+            "Add sts:TagSession",
+        ),
         ("ClientError", "AccessDenied", "AssumeRole", "perform: sts:SetSourceIdentity", "Add sts:SetSourceIdentity"),
         ("ClientError", "AccessDenied", "AssumeRole", "", "denies sts:AssumeRole"),
         ("ClientError", "AccessDenied", "AssumeRoleWithWebIdentity", "", "OIDC provider"),

@@ -6,9 +6,16 @@ import base64
 import re
 
 import pytest
-
 from pratique.errors import DocumentErrors
-from pratique.identity.clusters import CertificateAuthority, EksSource, KubeconfigSource, SandboxSource, TokenFileSource, cluster_from
+from pratique.identity.clusters import (
+    CertificateAuthority,
+    EksSource,
+    KubeconfigSource,
+    SandboxSource,
+    TokenFileSource,
+    cluster_from,
+)
+
 from tests.identity.helpers import certificate, documents
 
 CA = base64.b64encode(certificate()[0].encode()).decode()
@@ -77,13 +84,19 @@ def test_the_sandbox_needs_nothing():
         (BASE + "  tokenFile: t\n  kubeconfig: {}\n", r"two sources of credentials"),
         (f"  certificateAuthority: {{data: {CA}}}\n  tokenFile: t\n", r":4:1: `server` is missing"),
         ("  server: https://api\n  tokenFile: t\n", r"`certificateAuthority` is missing"),
-        ("  server: https://api\n  certificateAuthority: {}\n  tokenFile: t\n", r":6:3: .*exactly one of `path` and `data`"),
+        (
+            "  server: https://api\n  certificateAuthority: {}\n  tokenFile: t\n",
+            r":6:3: .*exactly one of `path` and `data`",
+        ),
         (f"  server: https://api\n  certificateAuthority: {{data: {CA}, path: x}}\n  tokenFile: t\n", "exactly one"),
         ("  server: https://api\n  certificateAuthority: {data: '%%%'}\n  tokenFile: t\n", "not base64 of a PEM"),
         ("  server: https://api\n  certificateAuthority: {data: aGVsbG8=}\n  tokenFile: t\n", "not base64 of a PEM"),
         ("  server: https://api\n  certificateAuthority: {path: ''}\n  tokenFile: t\n", "path is empty"),
         (BASE + "  tokenFile: ''\n", "path is empty"),
-        (BASE.replace("api.example.com", "rancher/k8s/clusters/c") + "  tokenFile: t\n", r":5:3: .*path prefix.*Give the API"),
+        (
+            BASE.replace("api.example.com", "rancher/k8s/clusters/c") + "  tokenFile: t\n",
+            r":5:3: .*path prefix.*Give the API",
+        ),
         (BASE.replace("https", "http") + "  tokenFile: t\n", "not `https`"),
         (BASE + "  sandbox: {}\n", "embedded cluster has its own"),
         (BASE + "  tokenFile: t\n  tlsServerName: a b\n", "not a host name"),
@@ -113,14 +126,16 @@ def test_every_error_is_reported_in_one_run():
     assert len(errors("  server: http://a\n  tlsServerName: a b\n")) == 4
 
 
-@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "eu-isoe-west-1", "eusc-de-east-1", "ap-southeast-4"])
+@pytest.mark.parametrize(
+    "region", ["us-gov-west-1", "cn-north-1", "eu-isoe-west-1", "eusc-de-east-1", "ap-southeast-4"]
+)
 def test_regions_of_every_partition_are_regions(region):
     assert of(BASE + EKS.replace("eu-west-1", region) + "}\n").source.region == region
 
 
 def test_one_gateway_serves_one_cluster():
     second = HEAD.replace("prod", "second") + "  sandbox: {}\n"
-    with pytest.raises(DocumentErrors, match=r"cluster.yaml:8:18: a second Cluster `second` beside `prod`"):
+    with pytest.raises(DocumentErrors, match=r"cluster.yaml:9:12: a second Cluster `second` beside `prod`"):
         cluster_from(documents(HEAD + "  sandbox: {}\n---\n" + second, "policies/cluster.yaml"))
 
 

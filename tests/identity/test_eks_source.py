@@ -8,12 +8,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-
 from pratique.errors import CredentialError
 from pratique.identity.clusters import EksSource
 from pratique.identity.eks_source import EksCredentialSource, sts_client
 from pratique.sandbox.authenticator import AccessEntry, Authenticator
 from pratique.sandbox.sts import Request, Role, Sts, User
+
 from tests.identity.helpers import HandTime
 
 X = "arn:aws:iam::123456789012:user/RoleX"
@@ -55,7 +55,13 @@ def endpoint(sts):
 
 @pytest.fixture
 def role_x(monkeypatch, tmp_path):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ENDPOINT_URL_STS"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_ROLE_ARN",
+        "AWS_ENDPOINT_URL_STS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -83,7 +89,7 @@ def test_the_token_makes_role_y_a_user_of_the_cluster(sts, endpoint, role_x):
     token = credential(source).token.reveal()
     entry = AccessEntry(Y, "agents:{{SessionName}}", ("agents",))
     user = Authenticator("prod", "eu-west-1", [entry], sts.handle).authenticate(token, time.time())
-    assert user.name == "agents:pratique-prod-1"
+    assert user.username == "agents:pratique-prod-1"
     (session,) = sts.sessions.values()
     assert (session.name, session.source_identity) == ("pratique-prod-1", "agents")
     assert token not in repr(source.describe())
@@ -93,9 +99,18 @@ def test_the_token_makes_role_y_a_user_of_the_cluster(sts, endpoint, role_x):
 @pytest.mark.parametrize(
     ("break_", "says"),
     [
-        (lambda sts, monkeypatch: sts.roles.update({Y: Role(Y, "AROAY", ("arn:aws:iam::1:user/other",))}), "trust policy"),
-        (lambda sts, monkeypatch: monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong"), "refuses the gateway's signature"),
-        (lambda sts, monkeypatch: monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN"), "does not know the gateway's own"),
+        (
+            lambda sts, monkeypatch: sts.roles.update({Y: Role(Y, "AROAY", ("arn:aws:iam::1:user/other",))}),
+            "trust policy",
+        ),
+        (
+            lambda sts, monkeypatch: monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong"),
+            "refuses the gateway's signature",
+        ),
+        (
+            lambda sts, monkeypatch: monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN"),
+            "does not know the gateway's own",
+        ),
         (lambda sts, monkeypatch: setattr(sts, "throttled", True), "throttling"),
         (lambda sts, monkeypatch: monkeypatch.delenv("AWS_ACCESS_KEY_ID"), "no AWS credentials of its own"),
     ],

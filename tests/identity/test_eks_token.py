@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-
 from pratique.errors import CredentialError
 from pratique.identity.eks_token import (
     LIFETIME_SECONDS,
@@ -75,7 +74,7 @@ def authenticator(cluster="prod"):
 
 def test_an_authenticator_accepts_it_for_its_cluster_only():
     token = mint_token(EXAMPLE, "prod", IRELAND, NOW).reveal()
-    assert authenticator().authenticate(token, NOW + 60).name == "someone"
+    assert authenticator().authenticate(token, NOW + 60).username == "someone"
     with pytest.raises(TokenError):
         authenticator("staging").authenticate(token, NOW)
     with pytest.raises(TokenError):

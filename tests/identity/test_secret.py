@@ -6,13 +6,14 @@ import copy
 import pickle
 
 import pytest
-
 from pratique.identity.secret import Secret
 
 SECRET = Secret("hunter2")
 
 
-@pytest.mark.parametrize("shown", [repr(SECRET), str(SECRET), f"{SECRET}", f"{SECRET!r:>40}", f"{SECRET:s}", str([SECRET])])
+@pytest.mark.parametrize(
+    "shown", [repr(SECRET), str(SECRET), f"{SECRET}", f"{SECRET!r:>40}", f"{SECRET:s}", str([SECRET])]
+)
 def test_it_does_not_show(shown):
     assert "hunter2" not in shown
     assert "hidden" in shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pratique.identity.server import Server, ServerError
 
 
@@ -64,7 +63,11 @@ def test_other_schemes_where_they_are_wanted():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(st.text(), st.text().map("https://{}".format), st.from_regex(r"https://[a-z.:\[\]%@/?#0-9]*", fullmatch=True)))
+@given(
+    st.one_of(
+        st.text(), st.text().map("https://{}".format), st.from_regex(r"https://[a-z.:\[\]%@/?#0-9]*", fullmatch=True)
+    )
+)
 def test_any_text_is_an_endpoint_or_our_error(text):
     try:
         server = Server.parse(text)

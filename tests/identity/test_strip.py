@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pratique.identity.strip import credentials_in, is_credential, strip_credentials
 
 TOKEN = b"base64url.bearer.authorization.k8s.io.dG9rZW4"
@@ -26,7 +25,9 @@ def test_credentials_are_removed_however_they_are_spelt(name):
     assert strip_credentials([(b"Accept", b"*/*"), (name, b"v")]) == [(b"Accept", b"*/*")]
 
 
-@pytest.mark.parametrize("name", [b"Accept", b"Content-Type", b"User-Agent", b"X-Stream-Protocol-Version", b"Kubectl-Session"])
+@pytest.mark.parametrize(
+    "name", [b"Accept", b"Content-Type", b"User-Agent", b"X-Stream-Protocol-Version", b"Kubectl-Session"]
+)
 def test_other_headers_stay_as_they_are(name):
     assert strip_credentials([(name, b" v, w ")]) == [(name, b" v, w ")]
 
@@ -56,13 +57,20 @@ def test_connection_cannot_name_a_credential_as_hop_by_hop():
 
 
 def test_what_was_removed_is_named_without_its_value():
-    headers = [(b"Impersonate-User", b"root"), (b"Authorization", b"Bearer x"), (b"Accept", b"a"), (b"Connection", b"authorization")]
+    headers = [
+        (b"Impersonate-User", b"root"),
+        (b"Authorization", b"Bearer x"),
+        (b"Accept", b"a"),
+        (b"Connection", b"authorization"),
+    ]
     assert credentials_in(headers) == ("authorization", "connection", "impersonate-user")
 
 
 HEADERS = st.lists(
     st.tuples(
-        st.one_of(st.sampled_from([b"Authorization", b"Connection", b"Sec-WebSocket-Protocol", b"Accept"]), st.binary()),
+        st.one_of(
+            st.sampled_from([b"Authorization", b"Connection", b"Sec-WebSocket-Protocol", b"Accept"]), st.binary()
+        ),
         st.one_of(st.binary(), st.sampled_from([TOKEN, b"a, authorization", TOKEN + b",x"])),
     )
 )

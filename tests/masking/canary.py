@@ -31,7 +31,9 @@ def forms(value: str = VALUE) -> dict[str, bytes]:
 def find(*outputs: bytes | str, value: str = VALUE) -> list[str]:
     """`form in output N` for each form that is there; [] is what a test wants."""
     texts = [output.encode("utf-8", "surrogatepass") if isinstance(output, str) else output for output in outputs]
-    return [f"{name} in output {n}" for n, text in enumerate(texts) for name, form in forms(value).items() if form in text]
+    return [
+        f"{name} in output {n}" for n, text in enumerate(texts) for name, form in forms(value).items() if form in text
+    ]
 
 
 def b64(value: str = VALUE) -> str:

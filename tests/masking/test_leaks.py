@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 import pytest
-
 from pratique.errors import MaskError
+
 from tests.masking.canary import VALUE, b64, find
 from tests.masking.session import Session
 
@@ -21,7 +21,14 @@ TABLE = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resource
 
 def secret(**more: Any) -> dict[str, Any]:
     metadata = {"name": "s1", "namespace": "t1", "annotations": {"note": VALUE, "encoded": b64()}}
-    return {"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": {"password": b64()}, "type": "Opaque", **more}
+    return {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": metadata,
+        "data": {"password": b64()},
+        "type": "Opaque",
+        **more,
+    }
 
 
 def item() -> dict[str, Any]:
@@ -58,13 +65,18 @@ def event(kind: str, document: Any) -> bytes:
         ("-", "application/json", b"\xff\xfe"),
     ],
 )
-def test_a1_a2_a3_what_cannot_be_parsed_is_not_shown(session: Session, row: str, content_type: str, body: bytes) -> None:
+def test_a1_a2_a3_what_cannot_be_parsed_is_not_shown(
+    session: Session, row: str, content_type: str, body: bytes
+) -> None:
     with pytest.raises(MaskError):
         session.body(S1, body, content_type=content_type)
 
 
 def test_a4_a_table_row_holds_annotations_of_the_secret(session: Session) -> None:
-    row = {"cells": ["s1", "Opaque", 1, "5d"], "object": {"kind": "PartialObjectMetadata", "metadata": secret()["metadata"]}}
+    row = {
+        "cells": ["s1", "Opaque", 1, "5d"],
+        "object": {"kind": "PartialObjectMetadata", "metadata": secret()["metadata"]},
+    }
     row["object"]["metadata"]["annotations"] = {APPLIED: json.dumps(secret(stringData={"password": VALUE}))}
     shown = check(session, f"{N}/secrets", {**TABLE, "columnDefinitions": [{"name": "Name"}], "rows": [row]})
     assert shown["rows"][0]["cells"] == ["s1", "Opaque", 1, "5d"]
@@ -135,7 +147,11 @@ def test_b6_protobuf_frames_are_no_json_lines(session: Session) -> None:
 def test_b7_rows_of_a_table_watch_are_masked_by_the_columns_of_the_first_event(session: Session) -> None:
     target = "/apis/example.com/v1/databases?watch=1"
     first = {**TABLE, "columnDefinitions": [{"name": "Name"}, {"name": "Password"}], "rows": [{"cells": ["a", VALUE]}]}
-    later = {**TABLE, "columnDefinitions": None, "rows": [{"cells": ["b", VALUE], "object": {"metadata": {"name": "b"}}}]}
+    later = {
+        **TABLE,
+        "columnDefinitions": None,
+        "rows": [{"cells": ["b", VALUE], "object": {"metadata": {"name": "b"}}}],
+    }
     stream = session.masker(target).watch_stream()
     shown = stream.feed(event("ADDED", first) + event("MODIFIED", later) + event("MODIFIED", later))
     assert find(shown) == []
@@ -150,7 +166,9 @@ def test_b9_the_status_of_an_error_event_is_text(session: Session) -> None:
 
 
 def test_b10_the_continue_token_of_a_list_stays(session: Session) -> None:
-    shown = check(session, f"{N}/secrets?limit=1", {"kind": "SecretList", "metadata": {"continue": "abc"}, "items": [item()]})
+    shown = check(
+        session, f"{N}/secrets?limit=1", {"kind": "SecretList", "metadata": {"continue": "abc"}, "items": [item()]}
+    )
     assert shown["metadata"] == {"continue": "abc"}
 
 
@@ -175,7 +193,10 @@ def test_c3_deletecollection_answers_a_list(session: Session) -> None:
 def test_c6_a_quoted_invalid_value_is_masked_though_it_was_never_seen(session: Session) -> None:
     text = f'Secret "s1" is invalid: type: Invalid value: "{b64()}": field is immutable'
     status = {"kind": "Status", "status": "Failure", "message": text, "reason": "Invalid", "code": 422}
-    status["details"] = {"name": "s1", "causes": [{"message": f'Invalid value: "{b64()}": field is immutable', "field": "type"}]}
+    status["details"] = {
+        "name": "s1",
+        "causes": [{"message": f'Invalid value: "{b64()}": field is immutable', "field": "type"}],
+    }
     shown = check(session, S1, status, "PATCH")
     assert shown["message"].startswith('Secret "s1" is invalid: type: Invalid value: ')
     assert shown["details"]["causes"][0]["field"] == "type"
@@ -183,18 +204,30 @@ def test_c6_a_quoted_invalid_value_is_masked_though_it_was_never_seen(session: S
 
 def test_c8_managed_fields_of_secrets_are_gone(session: Session) -> None:
     document = secret()
-    document["metadata"]["managedFields"] = [{"time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:password": {}}}}]
+    document["metadata"]["managedFields"] = [
+        {"time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:data": {"f:password": {}}}}
+    ]
     assert "managedFields" not in check(session, S1, document)["metadata"]
 
 
 def test_c11_the_token_of_a_token_request_is_masked(session: Session) -> None:
-    document = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": ["a"]}, "status": {"token": VALUE}}
+    document = {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "spec": {"audiences": ["a"]},
+        "status": {"token": VALUE},
+    }
     shown = check(session, f"{N}/serviceaccounts/default/token?dryRun=All", document, "POST")
     assert shown["spec"] == {"audiences": ["a"]}
 
 
 def test_c12_the_token_that_a_token_review_echoes_is_masked(session: Session) -> None:
-    check(session, "/apis/authentication.k8s.io/v1/tokenreviews", {"kind": "TokenReview", "spec": {"token": VALUE}}, "POST")
+    check(
+        session,
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        {"kind": "TokenReview", "spec": {"token": VALUE}},
+        "POST",
+    )
 
 
 def test_c15_c16_h1_warnings_and_denials_quote_values_of_the_session(session: Session) -> None:
@@ -229,13 +262,21 @@ def test_d_an_unparsable_last_applied_is_dropped(session: Session, broken: str) 
 def test_d_manifests_nested_in_manifests_end_masked(session: Session) -> None:
     document: Any = secret()
     for _ in range(8):
-        document = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"annotations": {APPLIED: json.dumps(document)}}}
+        document = {
+            "kind": "ConfigMap",
+            "apiVersion": "v1",
+            "metadata": {"annotations": {APPLIED: json.dumps(document)}},
+        }
     check(session, f"{N}/configmaps/c", document)
 
 
 @pytest.mark.parametrize("name", ["kapp.k14s.io/original", "objectset.rio.cattle.io/applied"])
 def test_d_other_annotations_with_manifests(session: Session, name: str) -> None:
-    value = json.dumps(secret()) if "kapp" in name else base64.b64encode(gzip.compress(json.dumps(secret()).encode())).decode()
+    value = (
+        json.dumps(secret())
+        if "kapp" in name
+        else base64.b64encode(gzip.compress(json.dumps(secret()).encode())).decode()
+    )
     shown = check(session, f"{N}/configmaps/c", {"metadata": {"annotations": {name: value}}})
     assert value not in json.dumps(shown)
 
@@ -245,7 +286,11 @@ POD_SPEC = {
         {
             "name": "c",
             "image": "nginx:1.27",
-            "env": [{"name": "DB_PASSWORD", "value": VALUE}, {"name": "MODE", "value": "fast"}, {"name": "URL", "value": f"pg://u:{VALUE}@db/x"}],
+            "env": [
+                {"name": "DB_PASSWORD", "value": VALUE},
+                {"name": "MODE", "value": "fast"},
+                {"name": "URL", "value": f"pg://u:{VALUE}@db/x"},
+            ],
             "args": [f"--password={VALUE}", "--token", VALUE, "--verbose"],
             "command": ["sh", "-c", f"export API_KEY={VALUE}; run"],
             "lifecycle": {"postStart": {"exec": {"command": ["curl", "-H", f"Authorization: Bearer {VALUE}"]}}},
@@ -259,10 +304,22 @@ POD_SPEC = {
     ("target", "document"),
     [
         (f"{N}/pods/p", {"kind": "Pod", "spec": POD_SPEC}),
-        (f"{N}/pods/p", {"kind": "Pod", "spec": {"initContainers": POD_SPEC["containers"], "ephemeralContainers": POD_SPEC["containers"]}}),
+        (
+            f"{N}/pods/p",
+            {
+                "kind": "Pod",
+                "spec": {"initContainers": POD_SPEC["containers"], "ephemeralContainers": POD_SPEC["containers"]},
+            },
+        ),
         ("/apis/apps/v1/namespaces/t1/deployments/d", {"kind": "Deployment", "spec": {"template": {"spec": POD_SPEC}}}),
-        ("/apis/apps/v1/namespaces/t1/controllerrevisions/r", {"kind": "ControllerRevision", "data": {"spec": {"template": {"spec": POD_SPEC}}}}),
-        ("/apis/batch/v1/namespaces/t1/cronjobs/j", {"spec": {"jobTemplate": {"spec": {"template": {"spec": POD_SPEC}}}}}),
+        (
+            "/apis/apps/v1/namespaces/t1/controllerrevisions/r",
+            {"kind": "ControllerRevision", "data": {"spec": {"template": {"spec": POD_SPEC}}}},
+        ),
+        (
+            "/apis/batch/v1/namespaces/t1/cronjobs/j",
+            {"spec": {"jobTemplate": {"spec": {"template": {"spec": POD_SPEC}}}}},
+        ),
         (f"{N}/podtemplates/t", {"template": {"spec": POD_SPEC}}),
     ],
 )
@@ -280,7 +337,9 @@ def test_d_workloads_env_args_probes_and_old_revisions(session: Session, target:
         {"config": f"users:\n- user:\n    token: {VALUE}\n    client-key-data: {VALUE}\n"},
         {".env": f"DB_PASSWORD='{VALUE}'"},
         {"config.json": json.dumps({"auth": {"clientSecret": VALUE}})},
-        {"key.pem": f"-----BEGIN RSA PRIVATE KEY-----\n{VALUE.replace('-', '')}\n{VALUE}AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END RSA PRIVATE KEY-----\n"},
+        {
+            "key.pem": f"-----BEGIN RSA PRIVATE KEY-----\n{VALUE.replace('-', '')}\n{VALUE}AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END RSA PRIVATE KEY-----\n"
+        },
     ],
 )
 def test_d_configmaps_by_key_and_by_content(session: Session, data: dict[str, str]) -> None:
@@ -294,7 +353,10 @@ def test_d_binary_data_is_masked_and_stays_base64(session: Session) -> None:
 
 def test_d_helm_releases_of_both_drivers(session: Session) -> None:
     packed = base64.b64encode(gzip.compress(VALUE.encode())).decode()
-    for target, value in ((f"{N}/configmaps/sh.helm.release.v1.a.v1", packed), (S1, base64.b64encode(packed.encode()).decode())):
+    for target, value in (
+        (f"{N}/configmaps/sh.helm.release.v1.a.v1", packed),
+        (S1, base64.b64encode(packed.encode()).decode()),
+    ):
         assert packed not in json.dumps(session.json(target, {"data": {"release": value}}))
 
 
@@ -308,7 +370,10 @@ def test_d_bootstrap_and_service_account_tokens(session: Session, kind: str) -> 
     [
         (f"{N}/events/e", {"message": f"Error: password={VALUE} refused"}),
         ("/apis/events.k8s.io/v1/namespaces/t1/events/e", {"note": f"https://u:{VALUE}@h/ failed"}),
-        (f"{N}/pods/p", {"status": {"containerStatuses": [{"state": {"terminated": {"message": f"--token={VALUE}"}}}]}}),
+        (
+            f"{N}/pods/p",
+            {"status": {"containerStatuses": [{"state": {"terminated": {"message": f"--token={VALUE}"}}}]}},
+        ),
     ],
 )
 def test_d_messages(session: Session, target: str, document: Any) -> None:
@@ -335,14 +400,18 @@ def test_d_a_certificate_with_a_private_key_is_no_certificate(session: Session) 
 
 
 def test_d_storage_parameters(session: Session) -> None:
-    check(session, "/apis/storage.k8s.io/v1/storageclasses/s", {"parameters": {"secretAccessKey": VALUE, "type": "gp3"}})
+    check(
+        session, "/apis/storage.k8s.io/v1/storageclasses/s", {"parameters": {"secretAccessKey": VALUE, "type": "gp3"}}
+    )
     check(session, "/api/v1/persistentvolumes/p", {"spec": {"csi": {"volumeAttributes": {"userPassword": VALUE}}}})
 
 
 @pytest.mark.parametrize(
     "annotation",
     [
-        {"nginx.ingress.kubernetes.io/configuration-snippet": f'proxy_set_header Authorization "Bearer {VALUE}aaaaaaaaaaaaaa";'},
+        {
+            "nginx.ingress.kubernetes.io/configuration-snippet": f'proxy_set_header Authorization "Bearer {VALUE}aaaaaaaaaaaaaa";'
+        },
         {"example.com/api-token": VALUE},
     ],
 )
@@ -378,14 +447,21 @@ def test_d_the_gateways_identity_is_not_shown(session: Session) -> None:
 def test_h4_printer_columns_over_secret_fields(session: Session) -> None:
     columns = [{"name": "Name"}, {"name": "Password"}, {"name": "Where"}]
     row = {"cells": ["t", VALUE, VALUE], "object": {"metadata": {"name": "t"}, "spec": {"password": VALUE}}}
-    shown = check(session, "/apis/example.com/v1/things?includeObject=Object", {**TABLE, "columnDefinitions": columns, "rows": [row]})
+    shown = check(
+        session,
+        "/apis/example.com/v1/things?includeObject=Object",
+        {**TABLE, "columnDefinitions": columns, "rows": [row]},
+    )
     assert shown["rows"][0]["cells"][0] == "t"
 
 
 def test_copies_in_other_objects_of_the_session_are_found(session: Session) -> None:
     """The second net: H5, C5."""
     check(session, S1, secret())
-    other = {"metadata": {"name": VALUE, "labels": {"x": b64()}, "annotations": {"y": f"a {VALUE} b"}}, "spec": {"deep": [{"z": VALUE}]}}
+    other = {
+        "metadata": {"name": VALUE, "labels": {"x": b64()}, "annotations": {"y": f"a {VALUE} b"}},
+        "spec": {"deep": [{"z": VALUE}]},
+    }
     shown = session.json(f"{N}/services/x", other)
     assert shown["metadata"]["name"] == VALUE  # names are not touched: the client could not use the object any more
     shown["metadata"]["name"] = ""
@@ -409,12 +485,61 @@ def test_f4_logs_are_masked_by_line(session: Session) -> None:
 @pytest.mark.parametrize(
     ("target", "document"),
     [
-        (f"{N}/pods/p", {"kind": "Pod", "spec": {"volumes": [{"projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}]}}], "automountServiceAccountToken": True}}),
-        (f"{N}/pods", {"kind": "PodList", "items": [{"spec": {"containers": [{"env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]}]}}]}),
-        ("/apis/example.com/v1/things/x", {"spec": {"secretName": "a", "passwordSecretRef": {"name": "b", "key": "c"}, "tokenTTL": 5, "useToken": True}}),
+        (
+            f"{N}/pods/p",
+            {
+                "kind": "Pod",
+                "spec": {
+                    "volumes": [
+                        {
+                            "projected": {
+                                "sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}]
+                            }
+                        }
+                    ],
+                    "automountServiceAccountToken": True,
+                },
+            },
+        ),
+        (
+            f"{N}/pods",
+            {
+                "kind": "PodList",
+                "items": [
+                    {
+                        "spec": {
+                            "containers": [
+                                {
+                                    "env": [
+                                        {
+                                            "name": "PASSWORD",
+                                            "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}},
+                                        }
+                                    ]
+                                }
+                            ]
+                        }
+                    }
+                ],
+            },
+        ),
+        (
+            "/apis/example.com/v1/things/x",
+            {
+                "spec": {
+                    "secretName": "a",
+                    "passwordSecretRef": {"name": "b", "key": "c"},
+                    "tokenTTL": 5,
+                    "useToken": True,
+                }
+            },
+        ),
         ("/api/v1/namespaces/t1", {"kind": "Namespace", "metadata": {"name": "t1"}}),
         ("/apis", {"kind": "APIGroupList", "groups": []}),
-        (f"{N}/configmaps/c", {"data": {"a": "b", "log": "token bucket: full", "doc": "the password policy: see docs"}}),
+        (
+            f"{N}/configmaps/c",
+            {"data": {"a": "b", "log": "token bucket: full", "doc": "the password policy: see docs"}},
+        ),
         (f"{N}/secrets", {"kind": "SecretList", "items": None}),
         (f"{N}/secrets/x", {"kind": "Status", "status": "Success", "details": {"name": "x"}}),
     ],
@@ -427,12 +552,26 @@ def test_what_holds_no_value_is_returned_byte_for_byte(session: Session, target:
 
 
 def test_openapi_passes_in_any_form(session: Session) -> None:
-    assert session.masker("/openapi/v2").mask_body("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", b"\0x").body == b"\0x"
+    assert (
+        session.masker("/openapi/v2")
+        .mask_body("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", b"\0x")
+        .body
+        == b"\0x"
+    )
 
 
 def test_a_type_is_never_changed(session: Session) -> None:
     """A string where a number is due, or text where base64 is due, fails every typed client."""
-    document = {"spec": {"password": 123456, "token": 1.5, "secret": True, "apiKey": None, "credentials": {"a": "b"}, "passwords": ["a", 1]}}
+    document = {
+        "spec": {
+            "password": 123456,
+            "token": 1.5,
+            "secret": True,
+            "apiKey": None,
+            "credentials": {"a": "b"},
+            "passwords": ["a", 1],
+        }
+    }
     shown = session.json("/apis/example.com/v1/things/x", document)["spec"]
     assert [type(value) for value in shown.values()] == [int, int, bool, type(None), dict, list]
     assert 123456 not in shown.values()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from pratique.documents.folder import read_files
 from pratique.policy.cases import parse_cases, policy_request, run_cases
 from pratique.policy.check import check_folder_documents
@@ -156,7 +155,19 @@ def served(group, resources, verbs=None, namespaced=True):
 
 
 DISCOVERY = [
-    served("v1", ["pods", "configmaps", "services", "secrets", "endpoints", "events", "serviceaccounts", "replicationcontrollers"]),
+    served(
+        "v1",
+        [
+            "pods",
+            "configmaps",
+            "services",
+            "secrets",
+            "endpoints",
+            "events",
+            "serviceaccounts",
+            "replicationcontrollers",
+        ],
+    ),
     served("v1", ["namespaces", "nodes", "persistentvolumes"], namespaced=False),
     served("v1", ["pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"], ["create", "get"]),
     served("v1", ["pods/eviction", "pods/binding", "bindings", "serviceaccounts/token"], ["create"]),
@@ -177,7 +188,11 @@ def test_each_resource_and_verb_of_discovery_is_in_one_class_of_mcp_default(poli
     """The classes are Allow, RequireApproval and Deny: the rules that match a request do not disagree."""
     classified = classify(policies, DISCOVERY, "mcp-1")
     assert len(classified) > 150
-    assert [each for each in classified if len(each.actions) > 1 and each.label.split()[0] in {"get", "list", "watch", "create"}] == []
+    assert [
+        each
+        for each in classified
+        if len(each.actions) > 1 and each.label.split()[0] in {"get", "list", "watch", "create"}
+    ] == []
     assert {each.action for each in classified} == set(Action)
 
 
@@ -191,5 +206,9 @@ def test_reads_never_need_an_approval_and_deletes_are_never_allowed(policies):
 
 
 def test_kinds_that_the_policy_does_not_name_are_denied(policies):
-    unknown = [served("example.com/v1", ["widgets", "widgets/status"]), served("v1", ["sеcrets", "futures"]), served("apps/v1", ["pods2/exec"])]
+    unknown = [
+        served("example.com/v1", ["widgets", "widgets/status"]),
+        served("v1", ["sеcrets", "futures"]),
+        served("apps/v1", ["pods2/exec"]),
+    ]
     assert {each.action for each in classify(policies, unknown, "mcp-1")} == {Action.DENY}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from pratique.documents import parse
 from pratique.errors import DocumentErrors
 from pratique.policy.cases import parse_cases
@@ -59,7 +58,9 @@ def test_a_rule_that_no_case_reaches_is_reported_at_its_place():
 
 def test_a_request_that_is_refused_before_policy_is_a_case_too():
     path = "request: {method: GET, path: /api/v1/namespaces//pods}"
-    good, bad = report(f"{{name: a, {path}, expect: {{action: Refused}}}}", f"{{name: b, {path}, expect: {{action: Deny}}}}").results
+    good, bad = report(
+        f"{{name: a, {path}, expect: {{action: Refused}}}}", f"{{name: b, {path}, expect: {{action: Deny}}}}"
+    ).results
     assert good.passed
     assert "refused before policy" in bad.problem
 
@@ -73,7 +74,10 @@ def test_a_broken_policy_is_a_report_with_errors_and_no_results():
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("{name: a, request: {}, expect: {action: Allow}}", "needs either `method` and `path`, or `verb` and `resource`"),
+        (
+            "{name: a, request: {}, expect: {action: Allow}}",
+            "needs either `method` and `path`, or `verb` and `resource`",
+        ),
         ("{name: a, request: {verb: get, resouce: pods}, expect: {action: Allow}}", "Did you mean `resource`?"),
         ("{name: a, request: {verb: get}, expect: {action: Alow}}", "Did you mean `Allow`?"),
     ],
@@ -86,4 +90,6 @@ def test_a_case_that_says_nothing_is_an_error(case, message):
 
 def test_a_case_needs_a_client():
     with pytest.raises(DocumentErrors, match="has no client"):
-        parse_cases(CASES.replace("  client: a\n", "") + f"  - {{name: a, {GET}, expect: {{action: Allow}}}}\n", "c.yaml")
+        parse_cases(
+            CASES.replace("  client: a\n", "") + f"  - {{name: a, {GET}, expect: {{action: Allow}}}}\n", "c.yaml"
+        )

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, replace
 
 import pytest
-
 from pratique.documents import parse
 from pratique.errors import DocumentErrors
 from pratique.policy.decision import MEMO_ENTRIES, compile_policies
@@ -69,8 +68,21 @@ ALLOW_ALL = "verbs: ['*'], apiGroups: ['*'], resources: ['*/*'], action: Allow"
     [
         ([], D),
         (["verbs: [get], resources: [pods], action: Allow"], A),
-        (["verbs: [get], resources: [pods], action: Allow", "verbs: [get], resources: [pods], action: RequireApproval"], R),
-        (["verbs: [get], resources: [pods], action: RequireApproval", "verbs: [get], resources: [pods], action: Deny", ALLOW_ALL], D),
+        (
+            [
+                "verbs: [get], resources: [pods], action: Allow",
+                "verbs: [get], resources: [pods], action: RequireApproval",
+            ],
+            R,
+        ),
+        (
+            [
+                "verbs: [get], resources: [pods], action: RequireApproval",
+                "verbs: [get], resources: [pods], action: Deny",
+                ALLOW_ALL,
+            ],
+            D,
+        ),
     ],
 )
 def test_the_strictest_matching_rule_wins_whatever_the_order(rules, expected):
@@ -104,11 +116,16 @@ def test_the_strictest_matching_rule_wins_whatever_the_order(rules, expected):
     ],
 )
 def test_an_allow_rule_must_cover_every_verb_that_the_request_counts_as(verbs, verb, resource, expected):
-    assert agreed(policies(f"verbs: {verbs}, resources: [{resource}], action: Allow"), ask(verb, resource)).action is expected
+    assert (
+        agreed(policies(f"verbs: {verbs}, resources: [{resource}], action: Allow"), ask(verb, resource)).action
+        is expected
+    )
 
 
 def test_several_allow_rules_cover_a_request_together():
-    compiled = policies("verbs: [patch], resources: [pods], action: Allow", "verbs: [get], resources: [pods], action: Allow")
+    compiled = policies(
+        "verbs: [patch], resources: [pods], action: Allow", "verbs: [get], resources: [pods], action: Allow"
+    )
     assert agreed(compiled, ask("patch")).rules == ("p/r0", "p/r1")
 
 
@@ -183,7 +200,12 @@ def test_wildcards_reach_subresources_only_where_it_is_safe(resources, resource,
         ("namespaces: [dev]", ask("list", info={"namespace": ""}), D, D),
         ("namespaces: ['*']", ask("list", info={"namespace": ""}), A, D),
         ("namespaces: [dev]", ask("list", "nodes", info={"namespace": ""}), D, A),
-        ("namespaces: [dev]", ask("create", "namespaces", info={"namespace": ""}, document={"metadata": {"name": "dev"}}), A, D),
+        (
+            "namespaces: [dev]",
+            ask("create", "namespaces", info={"namespace": ""}, document={"metadata": {"name": "dev"}}),
+            A,
+            D,
+        ),
         ("dryRun: true", ask("delete", dry_run=True), A, D),
         ("dryRun: true", ask("deletecollection", dry_run=True), D, A),
         ("dryRun: false", ask("delete", dry_run=True), D, A),
@@ -221,7 +243,9 @@ def test_exec_is_matched_by_its_argument_list_with_stdin_and_tty_apart(match, re
     assert agreed(policies(f"{fields}, action: Deny", ALLOW_ALL), request_).action is deny
 
 
-@pytest.mark.parametrize(("ports", "allow", "deny"), [((80,), A, D), ((80, 81), D, D), ((81,), D, A), (None, D, D), ((), A, A)])
+@pytest.mark.parametrize(
+    ("ports", "allow", "deny"), [((80,), A, D), ((80, 81), D, D), ((81,), D, A), (None, D, D), ((), A, A)]
+)
 def test_ports_of_a_port_forward(ports, allow, deny):
     fields = "verbs: [create], resources: [pods/portforward], ports: [80]"
     request = ask("create", "pods/portforward", ports=ports)
@@ -231,7 +255,14 @@ def test_ports_of_a_port_forward(ports, allow, deny):
 
 @pytest.mark.parametrize(
     ("path", "verb", "expected"),
-    [("/version", "get", A), ("/apis/apps/v1", "get", A), ("/apis", "get", D), ("/metrics", "get", D), ("/version", "post", D), ("/version", "propfind", D)],
+    [
+        ("/version", "get", A),
+        ("/apis/apps/v1", "get", A),
+        ("/apis", "get", D),
+        ("/metrics", "get", D),
+        ("/version", "post", D),
+        ("/version", "propfind", D),
+    ],
 )
 def test_non_resource_urls_match_whole_or_by_a_trailing_star(path, verb, expected):
     compiled = policies("verbs: [get], nonResourceURLs: [/version, '/apis/*'], action: Allow", ALLOW_ALL)
@@ -275,11 +306,21 @@ def condition(expression, action="Allow"):
         ("object.spec.replicas < 5", ask("create", document={"spec": {"replicas": 3}}), A, ""),
         ("object.spec.replicas < 5", ask("create", document={"spec": {}}), D, "Key not found in map"),
         ("object.spec.replicas < 5", ask("create"), D, 'No value with name "object"'),
-        ("object.spec.replicas < 5", ask("patch", patch_type="merge-patch", document={"spec": {"replicas": 3}}), D, "No value"),
-        ("object.spec.replicas < 5", ask("patch", patch_type="merge-patch", document={}, result={"spec": {"replicas": 3}}), A, ""),
+        (
+            "object.spec.replicas < 5",
+            ask("patch", patch_type="merge-patch", document={"spec": {"replicas": 3}}),
+            D,
+            "No value",
+        ),
+        (
+            "object.spec.replicas < 5",
+            ask("patch", patch_type="merge-patch", document={}, result={"spec": {"replicas": 3}}),
+            A,
+            "",
+        ),
         ("exec.stdin", ask(), D, "No value"),
         ("object.a < 5", ask("create", document={"a": 2**70}), D, ""),
-        ("object.a == 'x'", ask("create", document={"a": "\ud800"}), D, "cannot be given to conditions"),
+        ("object.a == 'x'", ask("create", document={"a": "\ud800"}), D, "construction from null"),
         ("client.name.startsWith('mcp-')", ask(), A, ""),
         ("client.labels['team'] == 'a'", ask(client_labels={"team": "a"}), A, ""),
         ("client.labels['team'] == 'a'", ask(), D, "Key not found"),
@@ -327,21 +368,48 @@ def test_a_loop_without_end_is_an_error():
         ("verbs: [get], resources: [Pods], action: Allow", "resource `Pods` is not a plural name"),
         ("verbs: [get], resources: ['po*'], action: Allow", "resource `po*` is not a plural name"),
         ("verbs: [get], nonResourceURLs: ['/a/*/b'], action: Allow", "URL `/a/*/b` does not start with"),
-        ("verbs: [get], nonResourceURLs: [/a], namespaces: [x], action: Allow", "`namespaces` does not go with `nonResourceURLs`"),
+        (
+            "verbs: [get], nonResourceURLs: [/a], namespaces: [x], action: Allow",
+            "`namespaces` does not go with `nonResourceURLs`",
+        ),
         ("verbs: [get], resources: [pods], action: allow", "value `allow` is not known. Did you mean `Allow`?"),
         ("verbs: [get], resources: [pods], action: Allow, approval: {}", "`approval` does not go with Allow"),
-        ("verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: 1d}", "`1d` is not a duration"),
-        ("verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: 9000h}", "is not between 1s and 720h"),
-        ("verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: ''}", "`` is not a duration"),
+        (
+            "verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: 1d}",
+            "`1d` is not a duration",
+        ),
+        (
+            "verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: 9000h}",
+            "is not between 1s and 720h",
+        ),
+        (
+            "verbs: [get], resources: [pods], action: RequireApproval, approval: {expiresAfter: ''}",
+            "`` is not a duration",
+        ),
         ("verbs: [create], resources: [pods], action: Allow, exec: {}", "`exec` does not go with resource `pods`"),
-        ("verbs: [create], resources: [pods/exec], action: Allow, exec: {commands: [['**', a]]}", "has `**` before its end"),
-        ("verbs: [create], resources: [pods/exec], action: Allow, ports: [80]", "`ports` goes with resource `pods/portforward` only"),
-        ("verbs: [create], resources: [pods], action: Allow, podPowers: [hostpath]", "value `hostpath` is not known. Did you mean `hostPath`?"),
+        (
+            "verbs: [create], resources: [pods/exec], action: Allow, exec: {commands: [['**', a]]}",
+            "has `**` before its end",
+        ),
+        (
+            "verbs: [create], resources: [pods/exec], action: Allow, ports: [80]",
+            "`ports` goes with resource `pods/portforward` only",
+        ),
+        (
+            "verbs: [create], resources: [pods], action: Allow, podPowers: [hostpath]",
+            "value `hostpath` is not known. Did you mean `hostPath`?",
+        ),
         ("verbs: [create], resources: [pods], action: Deny, podPowers: []", "`podPowers` is empty"),
         ("verbs: [create], resources: [pods], action: Deny, images: [a]", "`images` does not go with Deny"),
-        ("verbs: [create], resources: [pods], action: Allow, imagesOutside: [a]", "`imagesOutside` does not go with Allow"),
-        ("verbs: [create], resources: [pods], action: Deny, escalations: [aws-auth]", "`escalations` does not go with Deny"),
-        (condition("request.verbb == 'x'"), "p.yaml:7:99: condition `c`: undeclared reference to `request.verbb`"),
+        (
+            "verbs: [create], resources: [pods], action: Allow, imagesOutside: [a]",
+            "`imagesOutside` does not go with Allow",
+        ),
+        (
+            "verbs: [create], resources: [pods], action: Deny, escalations: [aws-auth]",
+            "`escalations` does not go with Deny",
+        ),
+        (condition("request.verbb == 'x'"), "p.yaml:7:106: condition `c`: undeclared reference to `request.verbb`"),
         (condition("oldObject.x == 1"), "The live object is not read"),
         (condition("request.verb"), "condition `c` is of type string, not bool"),
         (condition("1 +"), "condition `c`: syntax error"),
@@ -360,8 +428,13 @@ def test_a_policy_without_rules_or_subjects_or_with_a_name_twice_is_an_error():
     with pytest.raises(DocumentErrors, match=r"no rules(.|\n)*no subjects"):
         compile_policies(parse(text, "p"))
     with pytest.raises(DocumentErrors, match="rule `r0` stands twice"):
-        policies("verbs: [get], resources: [a], action: Allow}\n  - {name: r0, verbs: [get], resources: [a], action: Allow")
-    one = parse("apiVersion: pratique/v1\nkind: Policy\nmetadata: {name: p}\nspec: {rules: [{name: a, " + ALLOW_ALL + "}]}\n", "p")
+        policies(
+            "verbs: [get], resources: [a], action: Allow}\n  - {name: r0, verbs: [get], resources: [a], action: Allow"
+        )
+    one = parse(
+        "apiVersion: pratique/v1\nkind: Policy\nmetadata: {name: p}\nspec: {rules: [{name: a, " + ALLOW_ALL + "}]}\n",
+        "p",
+    )
     with pytest.raises(DocumentErrors, match="stands twice"):
         compile_policies(one + parse("apiVersion: pratique/v1\nkind: Policy\nmetadata: {name: p}\n", "q"))
 
@@ -399,7 +472,12 @@ def test_an_approval_does_not_stand_for_verbs_that_nothing_permits():
 
 
 def test_explain_says_for_each_rule_why_it_did_not_match():
-    compiled = policies("verbs: [delete], resources: [pods], action: Allow", "verbs: [get], resources: [pods], namespaces: [x], action: Allow", condition("request.name == 'x'"), ALLOW_ALL)
+    compiled = policies(
+        "verbs: [delete], resources: [pods], action: Allow",
+        "verbs: [get], resources: [pods], namespaces: [x], action: Allow",
+        condition("request.name == 'x'"),
+        ALLOW_ALL,
+    )
     explanation = explain(compiled, ask())
     assert [trace.reason for trace in explanation.rules] == [
         "verb `get` does not match",
@@ -443,7 +521,18 @@ def test_a_decision_among_1000_rules_does_not_look_at_all_of_them():
 
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
-    [("a", "a", True), ("a", "ab", False), ("a*", "ab", True), ("*b", "ab", True), ("a*c", "abbc", True), ("a*b*c", "acb", False), ("a*b*c", "axbxc", True), ("ab*ba", "aba", False), ("*", "", True), ("a*\n", "a\n", True)],
+    [
+        ("a", "a", True),
+        ("a", "ab", False),
+        ("a*", "ab", True),
+        ("*b", "ab", True),
+        ("a*c", "abbc", True),
+        ("a*b*c", "acb", False),
+        ("a*b*c", "axbxc", True),
+        ("ab*ba", "aba", False),
+        ("*", "", True),
+        ("a*\n", "a\n", True),
+    ],
 )
 def test_globs(pattern, text, expected):
     assert matches(pattern, text) is expected

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
+
 from tests.process.gateway import FAULTS, Gateway
 
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("sandbox"), SandboxOptions(static_token="static-upstream-token-CANARY")) as running:
+    with Sandbox(
+        tmp_path_factory.mktemp("sandbox"), SandboxOptions(static_token="static-upstream-token-CANARY")
+    ) as running:
         yield running
 
 

@@ -87,7 +87,12 @@ class Gateway:
         if self.credential == "tokenFile":
             cluster["tokenFile"] = str(token)
         else:
-            cluster["eks"] = {"clusterName": info.cluster_name, "region": info.region, "roleARN": info.role_arn, "stsEndpoint": info.sts_endpoint}
+            cluster["eks"] = {
+                "clusterName": info.cluster_name,
+                "region": info.region,
+                "roleARN": info.role_arn,
+                "stsEndpoint": info.sts_endpoint,
+            }
         document = {"apiVersion": "pratique/v1", "kind": "Cluster", "metadata": {"name": "test"}, "spec": cluster}
         (self.policies / "cluster.yaml").write_text(json.dumps(document))
         (self.policies / "policy.yaml").write_text(self.policy)
@@ -104,12 +109,29 @@ class Gateway:
         if self.form == "run":
             return [sys.executable, "-m", "pratique.cli.run", *sets, *options]
         scripts = [part for script in [*self.scripts, ROOT / "addons" / "gateway.py"] for part in ("-s", str(script))]
-        return [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *scripts, *sets, *options]
+        return [
+            sys.executable,
+            "-c",
+            "from mitmproxy.tools.main import mitmdump; mitmdump()",
+            *scripts,
+            *sets,
+            *options,
+        ]
 
     def launch(self) -> None:
         info = self.sandbox.info
-        aws = {"AWS_ACCESS_KEY_ID": info.access_key_id, "AWS_SECRET_ACCESS_KEY": info.secret_access_key, "AWS_EC2_METADATA_DISABLED": "true"}
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "addons"), "PYTHONUNBUFFERED": "1", **aws, **self.environment}
+        aws = {
+            "AWS_ACCESS_KEY_ID": info.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": info.secret_access_key,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "addons"),
+            "PYTHONUNBUFFERED": "1",
+            **aws,
+            **self.environment,
+        }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment, cwd=self.folder)
@@ -168,7 +190,15 @@ class Gateway:
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         return self.tls().wrap_socket(sock, server_hostname="127.0.0.1")
 
-    def call(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None, client: str = "agent", timeout: float = 60) -> Answer:
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        client: str = "agent",
+        timeout: float = 60,
+    ) -> Answer:
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls(), timeout=timeout)
         sent = {"Authorization": f"Bearer {self.keys[client]}"} if client else {}
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -197,7 +227,11 @@ class Gateway:
 
     def recorded(self) -> bytes:
         """Everything that the gateway wrote: recordings, logs, databases."""
-        files = [path for path in self.state.rglob("*") if path.is_file() and "mitmproxy" not in path.parts and "tls" not in path.parts]
+        files = [
+            path
+            for path in self.state.rglob("*")
+            if path.is_file() and "mitmproxy" not in path.parts and "tls" not in path.parts
+        ]
         return b"".join(path.read_bytes() for path in files) + self.log.read_bytes()
 
     def seen(self, marker: str) -> list[Any]:

@@ -8,7 +8,13 @@ from tests.process.gateway import Gateway
 
 pytestmark = pytest.mark.process
 
-REQUEST_SIDE = ["identity-requestheaders", "policy-request", "masking-request", "recorder-requestheaders", "interlock-request"]
+REQUEST_SIDE = [
+    "identity-requestheaders",
+    "policy-request",
+    "masking-request",
+    "recorder-requestheaders",
+    "interlock-request",
+]
 RESPONSE_SIDE = ["masking-responseheaders", "masking-response", "recorder-response", "interlock-response"]
 
 

@@ -7,7 +7,7 @@ what it needs when it runs, so that `pratique --help` does not wait for mitmprox
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -20,7 +20,7 @@ OK, PROBLEMS, USAGE = 0, 1, 2
 class Commands(click.Group):
     """A group whose commands are modules, imported when named; an expected error is a line, not a traceback."""
 
-    names = {
+    names: ClassVar[dict[str, str]] = {
         "run": "run",
         "check": "policies",
         "explain": "explain",

@@ -107,7 +107,10 @@ def show(approval_id: str, state: Path, output: str) -> None:
         ("asked", f"{approval.attempts} times, first {time_of(approval.created_at)}"),
         ("expires", time_of(approval.expires_at)),
         ("body", summary.body),
-        *(("decided", f"{each.decision} by {each.reviewer} at {time_of(each.at)} {each.reason}") for each in approval.decisions),
+        *(
+            ("decided", f"{each.decision} by {each.reviewer} at {time_of(each.at)} {each.reason}")
+            for each in approval.decisions
+        ),
     ]
     for name, value in rows:
         if value:
@@ -168,7 +171,10 @@ def deny(approval_id: str, state: Path, reviewer: str | None, reason: str) -> No
 def revoke(what: str, name: str, state: Path) -> None:
     """Take back an approval that was granted and not used yet."""
     if what != "approval":
-        click.echo(f"pratique: revoking a {what} is not available yet. To cut a client off, remove its Client document", err=True)
+        click.echo(
+            f"pratique: revoking a {what} is not available yet. To cut a client off, remove its Client document",
+            err=True,
+        )
         sys.exit(1)
     store = _store(state)
     approval = _find(store, name)

@@ -23,7 +23,9 @@ def clients() -> None:
 @click.argument("name")
 @click.option("--policies", type=click.Path(path_type=Path), default=Path("policies"), help="Folder of the documents.")
 @click.option("--waits", type=click.Choice(["refuse", "retry"]), default="refuse", help="When a hold ends undecided.")
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]), default=None, help="From then on refused.")
+@click.option(
+    "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]), default=None, help="From then on refused."
+)
 def add(name: str, policies: Path, waits: str, expires: datetime | None) -> None:
     """Make a key for client NAME, write its Client document, print the key (once)."""
     try:

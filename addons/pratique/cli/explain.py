@@ -26,8 +26,13 @@ CHUNKED = "CHUNKED:"
 
 def raw_request(line: dict[str, Any]) -> RawRequest:
     """A corpus line as the bytes of a request. `body` is what is left after de-chunking. KeyError for missing fields."""
-    target = base64.b64decode(line["path_b64"]) if line.get("path_b64") else line["path"].encode("utf-8", "surrogateescape")
-    headers = [(name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape")) for name, value in line.get("headers") or []]
+    target = (
+        base64.b64decode(line["path_b64"]) if line.get("path_b64") else line["path"].encode("utf-8", "surrogateescape")
+    )
+    headers = [
+        (name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+        for name, value in line.get("headers") or []
+    ]
     text = line.get("body")
     body = (text or "").removeprefix(CHUNKED).encode("utf-8", "surrogateescape")
     names = {name.lower() for name, _ in headers}
@@ -41,7 +46,13 @@ def raw_request(line: dict[str, Any]) -> RawRequest:
 
 def explain_line(line: dict[str, Any], policies: PolicySet | None, client: str) -> dict[str, Any]:
     """The contract's JSON object for one request. Never raises for a request, whatever is in it."""
-    result: dict[str, Any] = {"id": line.get("id"), "refused": None, "attributes": None, "canonical": None, "verdict": None}
+    result: dict[str, Any] = {
+        "id": line.get("id"),
+        "refused": None,
+        "attributes": None,
+        "canonical": None,
+        "verdict": None,
+    }
     raw = raw_request(line)
     try:
         result["attributes"] = request_attributes(raw.method.decode("latin-1"), raw.target).as_json()
@@ -69,7 +80,10 @@ def explain(policies: Path | None, client: str, file: TextIO, output: str) -> No
         try:
             result = explain_line(json.loads(line), loaded, client)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            click.echo(f"pratique: {file.name}:{number}:1: not a request: {type(error).__name__}. Give one JSON object a line", err=True)
+            click.echo(
+                f"pratique: {file.name}:{number}:1: not a request: {type(error).__name__}. Give one JSON object a line",
+                err=True,
+            )
             bad += 1
             continue
         if output == "json":
@@ -87,10 +101,14 @@ def _lines(file: TextIO) -> Iterator[tuple[int, str]]:
 def _show(result: dict[str, Any]) -> None:
     shown = console()
     attributes = result["attributes"] or {}
-    what = " ".join(str(attributes.get(key) or "") for key in ("verb", "apiGroup", "resource", "subresource", "namespace", "name"))
+    what = " ".join(
+        str(attributes.get(key) or "") for key in ("verb", "apiGroup", "resource", "subresource", "namespace", "name")
+    )
     shown.print(f"[bold]{harmless(str(result['id']))}[/] {harmless(' '.join(what.split()))}", markup=True)
     if result["refused"]:
-        shown.print(f"  [red]refused[/] {result['refused']['code']} {harmless(result['refused']['message'])} ({result['refused']['rule']})")
+        shown.print(
+            f"  [red]refused[/] {result['refused']['code']} {harmless(result['refused']['message'])} ({result['refused']['rule']})"
+        )
         return
     verdict = result["verdict"]
     colour = {"Allow": "green", "Deny": "red"}.get(verdict["action"], "yellow")
@@ -98,6 +116,3 @@ def _show(result: dict[str, Any]) -> None:
     for trace in result["explanation"]["rules"]:
         mark = "matches" if trace["matched"] else trace["reason"]
         shown.print(f"    {harmless(trace['rule'])}: {harmless(mark)}", markup=False)
-
-
-

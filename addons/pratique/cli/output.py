@@ -31,13 +31,17 @@ STYLES = {
     "refused": "red",
 }
 
-output_option = click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print.")
+output_option = click.option(
+    "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print."
+)
 
 
 def state_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--state DIR`, else PRATIQUE_STATE, else `.pratique`."""
     default = os.environ.get("PRATIQUE_STATE", ".pratique")
-    return click.option("--state", type=click.Path(path_type=Path), default=default, help="The gateway's state folder.")(function)
+    return click.option(
+        "--state", type=click.Path(path_type=Path), default=default, help="The gateway's state folder."
+    )(function)
 
 
 def console() -> Console:

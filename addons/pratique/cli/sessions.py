@@ -53,7 +53,15 @@ def list_(state: Path, since: str, output: str, **wanted: str) -> None:
     table(
         ["SESSION", "CLIENT", "OPENED", "REQUESTS", "VERBS", "VERDICTS", "CLAIMS"],
         [
-            (row.session, row.client, time_of(row.opened), row.requests, ",".join(row.verbs), ",".join(row.verdicts), row.user_agent)
+            (
+                row.session,
+                row.client,
+                time_of(row.opened),
+                row.requests,
+                ",".join(row.verbs),
+                ",".join(row.verdicts),
+                row.user_agent,
+            )
             for row in rows
         ],
     )
@@ -112,7 +120,14 @@ def verify(session: str, state: Path, output: str) -> None:
     found = Recordings(state)
     result = found.verify(verifier(state), session=found.find(session) if session else "")
     if output == "json":
-        print_json({"ok": result.ok, "sessions": result.sessions, "records": result.records, "findings": [str(each) for each in result.findings]})
+        print_json(
+            {
+                "ok": result.ok,
+                "sessions": result.sessions,
+                "records": result.records,
+                "findings": [str(each) for each in result.findings],
+            }
+        )
     else:
         for finding in result.findings:
             click.echo(harmless(str(finding)))
@@ -155,7 +170,11 @@ def export(session: str, state: Path, form: str) -> None:
             if (event := exporting.audit_event(identifier, opened, entry)) is not None:
                 print_json(event)
         return
-    entries = [exporting.har_entry(found.flow(identifier, entry), entry.record) for entry in found.timeline(identifier) if entry.part == FLOW]
+    entries = [
+        exporting.har_entry(found.flow(identifier, entry), entry.record)
+        for entry in found.timeline(identifier)
+        if entry.part == FLOW
+    ]
     from pratique import __version__  # noqa: PLC0415 - only here
 
     print_json(exporting.har(entries, __version__))

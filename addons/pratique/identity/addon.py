@@ -45,7 +45,9 @@ class Identity:
     def _admit(self, state: Exchange) -> None:
         name = state.client.name if state.client else ""
         if self._open[name] >= ctx.options.pratique_streams:
-            raise Refused(429, "TooManyRequests", f"client `{name}` has too many open requests", rule="identity/streams")
+            raise Refused(
+                429, "TooManyRequests", f"client `{name}` has too many open requests", rule="identity/streams"
+            )
         self._open[name] += 1
         state.admitted = name
 

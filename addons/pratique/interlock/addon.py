@@ -7,6 +7,7 @@ leaves it standing. Hooks only; what it checks is one line each.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 from collections import Counter
@@ -103,15 +104,20 @@ class Interlock:
     # --- connections ---
 
     def client_connected(self, client: Client) -> None:
-        """mitmproxy allows five upstream connections per client connection: a sixth watch would wait for ever."""
+        """Mitmproxy allows five upstream connections per client connection: a sixth watch would wait for ever."""
         mode = client.proxy_mode
-        if client.transport_protocol != "tcp" or not isinstance(mode, ReverseMode) or not self._is_cluster(mode.address):
+        if (
+            client.transport_protocol != "tcp"
+            or not isinstance(mode, ReverseMode)
+            or not self._is_cluster(mode.address)
+        ):
             client.error = "only the reverse proxy to the cluster is served, over TCP"
             return
         for handler in ctx.master.addons.get("proxyserver").connections.values():
             if handler.client is client:
-                limit = ctx.options.pratique_connections
-                handler.max_conns.default_factory = lambda: asyncio.Semaphore(limit)
+                handler.max_conns.default_factory = functools.partial(
+                    asyncio.Semaphore, ctx.options.pratique_connections
+                )
 
     def _is_cluster(self, address: Any) -> bool:
         return tuple(address[:2]) == (self._server.host, self._server.port)
@@ -121,11 +127,10 @@ class Interlock:
         self._upgraded.discard(client.id)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        """Only HTTP to the cluster, over TLS unless the operator allowed plaintext; mitmproxy guesses otherwise."""
+        """Only HTTP to the cluster, over TLS unless the operator allowed plaintext. Overrides what mitmproxy guessed before."""
         context = nextlayer.context
-        if len(context.layers) != 1 or nextlayer.layer:
-            return
         data = nextlayer.data_client()
+        nextlayer.layer = None
         if not data:
             return
         try:
@@ -168,10 +173,18 @@ class Interlock:
         if state is not None and state.refusal is not None:
             answer(flow, state.refusal)
         elif not self._serves():
-            raise Refused(503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed")
+            raise Refused(
+                503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed"
+            )
         elif flow.is_replay or flow.request.stream or state is None or not state.cleared or flow.response is not None:
-            raise Refused(503, "ServiceUnavailable", "no verdict was reached for this request", rule="interlock/verdict")
-        elif (flow.request.host, flow.request.port, flow.request.scheme) != (self._server.host, self._server.port, "https"):
+            raise Refused(
+                503, "ServiceUnavailable", "no verdict was reached for this request", rule="interlock/verdict"
+            )
+        elif (flow.request.host, flow.request.port, flow.request.scheme) != (
+            self._server.host,
+            self._server.port,
+            "https",
+        ):
             raise Refused(503, "ServiceUnavailable", "the request was for another host", rule="interlock/host")
         else:
             self._cleared[flow.client_conn.id] += 1
@@ -243,7 +256,7 @@ class Interlock:
             close_connection(flow.client_conn)
 
     def tcp_message(self, flow: tcp.TCPFlow) -> None:
-        """mitmproxy keeps every message of a connection in memory."""
+        """Mitmproxy keeps every message of a connection in memory."""
         if flow.client_conn.id not in self._upgraded:
             flow.messages[-1].content = b""
             close_connection(flow.client_conn)

@@ -23,7 +23,9 @@ def check_head(buffered: bytes) -> None:
     end = buffered.find(b"\r\n\r\n")
     head = buffered if end < 0 else buffered[: end + 4]
     if len(head) > MAX_HEAD:
-        raise Refused(431, "RequestHeaderFieldsTooLarge", "the request head is larger than 1 MiB", rule="head/too-large")
+        raise Refused(
+            431, "RequestHeaderFieldsTooLarge", "the request head is larger than 1 MiB", rule="head/too-large"
+        )
     if head.lower().count(b"\r\nhost:") > 1:
         raise _bad("the request has more than one Host header", "head/host")
     lines = head.replace(b"\r\n", b"")

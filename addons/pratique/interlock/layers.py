@@ -15,10 +15,10 @@ from typing import Any
 
 from mitmproxy import flow as mitmflow
 from mitmproxy.connection import Connection, ConnectionState
-from mitmproxy.net.http import http1
 from mitmproxy.http import Headers, Response
+from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, context, events, layer
-from mitmproxy.proxy.layers.http import HTTPMode, HttpLayer, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestProtocolError,

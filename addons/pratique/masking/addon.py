@@ -13,8 +13,8 @@ from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
 from pratique.kube.response import response_headers, warning
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
-from pratique.masking.rules import MaskSet
 from pratique.masking.oracles import refuse_field_selectors, refuse_oracles
+from pratique.masking.rules import MaskSet
 from pratique.masking.writeback import refuse_masks
 
 WORKER_BYTES = 1 << 18
@@ -154,7 +154,7 @@ class Stream:
         self.on_data: Callable[[bytes], None] = lambda _data: None
 
     def __call__(self, data: bytes) -> list[bytes]:
-        """mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
+        """Mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
         if self._failed:
             return []
         try:

@@ -28,6 +28,17 @@ BODY_BYTES = 1 << 20
 KUBECTL_SESSION = re.compile(r"[0-9a-fA-F-]{8,64}")
 
 
+def _cut(flow: http.HTTPFlow, refusal: Refused) -> None:
+    """What cannot be recorded is not shown: replaced where nothing was sent yet, else cut."""
+    state = exchange(flow)
+    if state.streaming or (flow.response is not None and flow.response.status_code == 101):
+        kill(flow)
+        return
+    state.refusal = refusal
+    answer(flow, refusal)
+    state.recorded = True
+
+
 class Recorder:
     """One flow file per session; a session is one client connection, or one invocation of kubectl on several."""
 
@@ -94,7 +105,7 @@ class Recorder:
 
     # --- before anything is shown ---
 
-    @guarded(lambda flow, refusal: _cut(flow, refusal))
+    @guarded(_cut)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """A stream is recorded when it starts: what follows may never end."""
         state = exchange(flow)
@@ -102,7 +113,7 @@ class Recorder:
             self._append(flow, state, Stage.STARTED)
             state.stream.on_data = _Digest(state)
 
-    @guarded(lambda flow, refusal: _cut(flow, refusal))
+    @guarded(_cut)
     def response(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         upgrade = flow.response is not None and flow.response.status_code == 101
@@ -226,17 +237,6 @@ def _headers(headers: http.Headers) -> http.Headers:
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
     kept, _dropped = scrub_headers(pairs)
     return http.Headers([(name.encode("latin-1", "replace"), value.encode("utf-8", "replace")) for name, value in kept])
-
-
-def _cut(flow: http.HTTPFlow, refusal: Refused) -> None:
-    """What cannot be recorded is not shown: replaced where nothing was sent yet, else cut."""
-    state = exchange(flow)
-    if state.streaming or (flow.response is not None and flow.response.status_code == 101):
-        kill(flow)
-        return
-    state.refusal = refusal
-    answer(flow, refusal)
-    state.recorded = True
 
 
 class _Digest:
