@@ -37,7 +37,7 @@ class Cause:
     field: str = ""
 
 
-class Refused(PratiqueError):  # noqa: N818 - a refusal is an answer, not a fault
+class Refused(PratiqueError):
     """A request that is answered by the gateway and never forwarded.
 
     `code` is an HTTP status of 400 or above, `reason` a `metav1.StatusReason`, `message` is written for a person and for

@@ -131,7 +131,7 @@ def test_the_poller_ends_with_the_last_wait_and_begins_again(store, waiter, cloc
     async def run():
         approval = store.ask(question(), clock())
         assert await waiter.wait(approval.id, 1) is State.PENDING
-        await until(lambda: waiter._poller.done())
+        await until(waiter._poller.done)
         assert await waiter.wait(approval.id, 1) is State.PENDING
 
     asyncio.run(run())

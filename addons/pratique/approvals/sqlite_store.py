@@ -142,7 +142,8 @@ class SqliteStore:
     ) -> list[Approval]:
         with self._read() as db:
             rows = db.execute(
-                "SELECT * FROM approvals WHERE ?1 IS NULL OR client = ?1 ORDER BY created_at DESC, id", (client,)
+                "SELECT * FROM approvals WHERE :client IS NULL OR client = :client ORDER BY created_at DESC, id",
+                {"client": client},
             )
             found: list[Approval] = []
             for row in rows:
@@ -187,9 +188,9 @@ class SqliteStore:
     def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:
         with self._write() as db:
             cursor = db.execute(
-                "UPDATE approvals SET state = 'used', closed_at = ?1 WHERE id = ?2 AND state = 'approved'"
-                " AND expires_at > ?1 AND fingerprint = ?3 AND client = ?4",
-                (now, approval_id, fingerprint, client),
+                "UPDATE approvals SET state = 'used', closed_at = :now WHERE id = :id AND state = 'approved'"
+                " AND expires_at > :now AND fingerprint = :fingerprint AND client = :client",
+                {"now": now, "id": approval_id, "fingerprint": fingerprint, "client": client},
             )
             return cursor.rowcount == 1
 

@@ -59,7 +59,7 @@ class ExecOptions:
         return tuple(channel for channel, wanted in asked if wanted)
 
 
-class Refused(Exception):  # noqa: N818 - an answer
+class Refused(Exception):
     """None of the offered sub-protocols is spoken: 403, as the real server answers."""
 
 

@@ -180,7 +180,8 @@ def apply(live: JSON | None, applied: JSON, manager: str, now: str, subresource:
         lost = {path for path in wanted & owned if value_at(live, path) != value_at(applied, path)}
         others |= owned - lost
         entries.append({**entry, "fieldsV1": to_fields(owned - lost)})
-    for path in sorted(before - wanted - others, key=len, reverse=True):
+    # whole items first: without its key field an item could no longer be found
+    for path in sorted(before - wanted - others, key=len):
         _remove(result, path)
     entries.append({**_entry(applied, manager, "Apply", now, subresource), "fieldsV1": to_fields(wanted)})
     _write(result, entries)
