@@ -31,8 +31,10 @@ make_venv() {
   echo "making $(basename "$dir") with $("$python" --version 2>&1) (once, a few minutes)" >&2
   rm -rf "$dir"
   "$python" -m venv "$dir" || exit 1
-  # two steps: the pins with their hashes, then the project itself without looking for anything else
   "$dir/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps ${PIP_PROGRESS:---progress-bar on} -r "$ROOT/scripts/constraints.txt" >&2 || exit 1
-  "$dir/bin/python" -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable "$ROOT" >&2 || exit 1
+  # this checkout itself: its packages on the path (a plain path, nothing is run at start-up), and the command
+  echo "$ROOT/addons" > "$("$dir/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pratique.pth"
+  printf '#!%s\nfrom pratique.cli import main\n\nmain()\n' "$dir/bin/python" > "$dir/bin/pratique"
+  chmod +x "$dir/bin/pratique"
   echo "$stamp" > "$dir/.pratique-stamp"
 }

@@ -435,7 +435,10 @@ def test_kill_nine_loses_no_finished_record(tmp_path: Path, run: int) -> None:
             assert b'[0,"o","%d"]\n' % number in found
     make_spool(tmp_path).close()
     result = verify(tmp_path)
-    assert result.findings == (), result.findings
+    for finding in result.findings:  # a kill between the two writes of an opening leaves a journal without records
+        assert finding.change is Change.UNSEALED, finding
+        kinds = {entry.kind for entry in Recordings(tmp_path).entries(finding.session)}
+        assert kinds <= {Kind.OPENED}, finding
     reasons = {entry.reason for s in Recordings(tmp_path).ids() for entry in Recordings(tmp_path).entries(s)}
     assert "crashed" in reasons
 
