@@ -19,7 +19,7 @@ from pratique.identity.clients import client_document, new_api_key
 from pratique.sandbox.cluster import Sandbox
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 110
+START_SECONDS = 240
 FAULTS = Path(__file__).with_name("faults.py")
 POLICY = """
 apiVersion: pratique/v1
