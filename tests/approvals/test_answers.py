@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.approvals.answers import RETRY_AFTER_SECONDS, answer
 from pratique.approvals.deciding import Decision
 from pratique.approvals.store import Approval, Decided, Question, Summary

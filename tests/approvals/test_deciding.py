@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.approvals.deciding import check_reviewer, quorum_reached
 from pratique.errors import Refused
 from pratique.verdict import ApprovalTerms

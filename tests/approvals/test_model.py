@@ -9,13 +9,13 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.store import APPROVED_FOR_SECONDS, DENIAL_STANDS_SECONDS
 from pratique.approvals.transitions import State
 from pratique.errors import Refused
 from pratique.verdict import ApprovalTerms
-
 from tests.approvals.helpers import question
 
 LIFE = 100.0

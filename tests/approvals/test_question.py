@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.approvals.question import MAX_CLAIM_CHARACTERS, question_from
 from pratique.kube.attributes import request_attributes
 from pratique.kube.canonical import CanonicalRequest

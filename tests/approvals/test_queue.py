@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from pratique.approvals.deciding import Decision
 from pratique.approvals.queue import ApprovalQueue
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
 from pratique.approvals.waiting import Waiter
 from pratique.errors import Refused, StoreError
-
 from tests.approvals.helpers import VirtualTime, question
 
 ASKED = question()

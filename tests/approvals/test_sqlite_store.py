@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from pratique.approvals import sqlite_store
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import ID_ALPHABET, SqliteStore, new_id
@@ -20,7 +21,6 @@ from pratique.approvals.store import APPROVED_FOR_SECONDS, DENIAL_STANDS_SECONDS
 from pratique.approvals.transitions import State
 from pratique.errors import Refused, StoreError
 from pratique.verdict import ApprovalTerms
-
 from tests.approvals.helpers import HOUR, question
 
 NOW = 1_000_000.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from pratique.approvals.transitions import TABLE, Event, State, state_at, transition
 from pratique.errors import Refused
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
 from pratique.approvals.waiting import POLL_SECONDS, Waiter
 from pratique.errors import StoreError
-
 from tests.approvals.helpers import HOUR, VirtualTime, question
 
 

@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.approvals.words import MAX_ARGUMENTS, escaped_name, escaped_prose, in_words, kind_of
 from pratique.kube.attributes import request_attributes
 

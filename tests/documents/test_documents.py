@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.documents import cases_files, fingerprint, parse, read_folder
 from pratique.documents.yaml import MAX_CHARACTERS, read
 from pratique.errors import DocumentErrors

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from pratique.settings import OPTIONS
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.errors import CredentialError
 from pratique.identity.assume_role import assume_role_error, assume_role_request, credentials_from, role_session_name
 from pratique.identity.clusters import EksSource

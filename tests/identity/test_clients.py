@@ -8,9 +8,9 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.errors import DocumentErrors, Refused
 from pratique.identity.clients import ApiKey, Client, Clients, client_document, key_hash, new_api_key
-
 from tests.identity.helpers import documents
 
 NOW = 1_700_000_000.0

@@ -6,6 +6,7 @@ import base64
 import re
 
 import pytest
+
 from pratique.errors import DocumentErrors
 from pratique.identity.clusters import (
     CertificateAuthority,
@@ -15,7 +16,6 @@ from pratique.identity.clusters import (
     TokenFileSource,
     cluster_from,
 )
-
 from tests.identity.helpers import certificate, documents
 
 CA = base64.b64encode(certificate()[0].encode()).decode()

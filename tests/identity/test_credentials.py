@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+
 from pratique.errors import CredentialError
 from pratique.identity import credentials as module
 from pratique.identity.credentials import (
@@ -19,7 +20,6 @@ from pratique.identity.credentials import (
 )
 from pratique.identity.gate import Credential
 from pratique.identity.secret import Secret
-
 from tests.identity.helpers import HandTime, settle
 
 LIFE = 840.0

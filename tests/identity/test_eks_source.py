@@ -8,12 +8,12 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from pratique.errors import CredentialError
 from pratique.identity.clusters import EksSource
 from pratique.identity.eks_source import EksCredentialSource, sts_client
 from pratique.sandbox.authenticator import AccessEntry, Authenticator
 from pratique.sandbox.sts import Request, Role, Sts, User
-
 from tests.identity.helpers import HandTime
 
 X = "arn:aws:iam::123456789012:user/RoleX"

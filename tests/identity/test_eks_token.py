@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
 from pratique.errors import CredentialError
 from pratique.identity.eks_token import (
     LIFETIME_SECONDS,

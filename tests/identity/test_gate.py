@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.errors import CredentialError, Refused
 from pratique.identity.gate import MAX_TOKEN_CHARACTERS, Credential, attach_credential
 from pratique.identity.secret import Secret

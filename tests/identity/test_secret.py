@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import pytest
+
 from pratique.identity.secret import Secret
 
 SECRET = Secret("hunter2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.identity.strip import credentials_in, is_credential, strip_credentials
 
 TOKEN = b"base64url.bearer.authorization.k8s.io.dG9rZW4"

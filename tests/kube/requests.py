@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pratique.errors import Refused
 from pratique.kube.canonical import CanonicalRequest, RawRequest, canonicalise
 from pratique.kube.rules import RULES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from pratique.kube.canonical import headers_only
 
+from pratique.kube.canonical import headers_only
 from tests.kube.requests import POD, PODS, canonical, raw, refusal
 
 JSON = {"Content-Type": "application/json"}

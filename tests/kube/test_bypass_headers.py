@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.errors import Refused
 from pratique.kube.canonical import RawRequest, canonicalise, headers_only
 from pratique.kube.status import from_refused
-
 from tests.kube.requests import EXEC, POD, PODS, WEBSOCKET, canonical, header, raw, refusal
 
 JSON = ("Content-Type", "application/json")

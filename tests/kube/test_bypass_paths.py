@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pratique.kube.attributes import request_attributes
 
+from pratique.kube.attributes import request_attributes
 from tests.kube.requests import EXEC, POD, PODS, canonical, header, refusal
 
 

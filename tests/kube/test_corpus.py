@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.errors import Refused
 from pratique.kube.attributes import request_attributes, resolve
 from pratique.kube.canonical import canonicalise
 from pratique.kube.forms import from_corpus
 from pratique.kube.options import options_of
 from pratique.kube.rules import RULES
-
 from tests.kube.requests import corpus
 
 LINES = {line["id"]: line for line in corpus()}

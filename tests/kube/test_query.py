@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.kube.attributes import request_attributes
 from pratique.kube.options import EXEC, LIST, OptionsError, decode, decode_list, options_of, to_bool, to_int
 from pratique.kube.query import EscapeError, encode, parse, unescape

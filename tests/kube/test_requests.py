@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.errors import Refused
 from pratique.kube.attributes import request_attributes
 from pratique.kube.canonical import RawRequest, canonicalise, headers_only
 from pratique.kube.rules import REASONS, RULES, quoted, refused
-
 from tests.kube import fuzz_requests
 from tests.kube.requests import canonical, raw
 

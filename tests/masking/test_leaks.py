@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 import pytest
-from pratique.errors import MaskError
 
+from pratique.errors import MaskError
 from tests.masking.canary import VALUE, b64, find
 from tests.masking.session import Session
 

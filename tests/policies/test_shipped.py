@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pratique.documents.folder import read_files
 from pratique.policy.cases import parse_cases, policy_request, run_cases
 from pratique.policy.check import check_folder_documents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.documents import parse
 from pratique.errors import DocumentErrors
 from pratique.policy.cases import parse_cases

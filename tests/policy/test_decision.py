@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 import pytest
+
 from pratique.documents import parse
 from pratique.errors import DocumentErrors
 from pratique.policy.decision import MEMO_ENTRIES, compile_policies

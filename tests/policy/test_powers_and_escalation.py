@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.policy.powers import _TEMPLATES, POWERS, of_pod_spec, template_of
 from pratique.verdict import Action
-
 from tests.policy.test_decision import ask, policies
 
 A, R, D = Action.ALLOW, Action.REQUIRE_APPROVAL, Action.DENY

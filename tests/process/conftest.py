@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pratique.sandbox.cluster import Sandbox, SandboxOptions
 
+from pratique.sandbox.cluster import Sandbox, SandboxOptions
 from tests.process.gateway import FAULTS, Gateway
 
 

@@ -47,7 +47,7 @@ def _path(args: tuple[Any, ...]) -> str:
 
 _raise_at(identity_addon, "headers_only", "identity-requestheaders", _path)
 _raise_at(policy_addon, "canonicalise", "policy-request", _path)
-_raise_at(masking_addon, "refuse_field_selectors", "masking-request", _path)
+_raise_at(masking_addon, "refuse_oracles", "masking-request", _path)
 _raise_at(masking_addon.Masking, "_masker", "masking-responseheaders", _path)
 _raise_at(masking_addon.Masking, "_mask", "masking-response", lambda args: _path(args[2:]))
 _raise_at(recorder_addon.Recorder, "_session", "recorder-requestheaders", _path)

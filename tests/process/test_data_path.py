@@ -7,11 +7,11 @@ import threading
 import time
 
 import pytest
+
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
 from pratique.sandbox.seed import CANARIES
-
 from tests.process.gateway import Gateway
 
 pytestmark = pytest.mark.process

@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.recorder.argv import MAX_ARGUMENT, SCRUBBED, is_secret_name, scrub_argv, scrub_text
 
 S = "S3CR3T-value"

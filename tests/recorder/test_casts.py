@@ -9,6 +9,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.errors import FramingError
 from pratique.recorder.casts import (
     MAX_INVALID,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.recorder.chain import (
     GENESIS,
     MAX_LINE_BYTES,
@@ -17,7 +18,6 @@ from pratique.recorder.chain import (
     to_sign,
     walk,
 )
-
 from tests.recorder.support import record
 
 

@@ -8,7 +8,6 @@ from pratique.recorder.chain import GENESIS, Entry, Kind
 from pratique.recorder.export import audit_event, har, har_entry
 from pratique.recorder.flowfile import decode
 from pratique.recorder.record import Opened, Record, Stage
-
 from tests.recorder.support import flow, record, session_id
 
 OPENED = Opened(session=session_id(), client="agent", source_ip="10.0.0.9", claims={"user_agent": "kubectl"})

@@ -7,9 +7,9 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.errors import FramingError
 from pratique.recorder.flowfile import MAX_DEPTH, MAX_RECORD_BYTES, Splitter, decode, encode, scan
-
 from tests.recorder.support import flow
 
 FILE = flow(1) + flow(2, b"x" * 100) + flow(3)

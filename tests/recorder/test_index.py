@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pratique.errors import RecordError
 from pratique.recorder import layout
 from pratique.recorder.index import Filter, Index
 from pratique.recorder.record import Opened, Stage
 from pratique.recorder.spool import Spool
-
 from tests.recorder.support import NOON, flow, make_spool, record, record_session, session_id
 
 A, B = session_id(1), session_id(2)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pratique.errors import RecordError
 from pratique.recorder import layout
-
 from tests.recorder.support import NOON
 
 

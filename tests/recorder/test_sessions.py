@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from pratique.errors import RecordError
 from pratique.recorder import keys, layout
 from pratique.recorder.chain import Change, Entry, Kind, link
 from pratique.recorder.record import Opened, Stage
 from pratique.recorder.sessions import Anchor, Recordings
-
 from tests.recorder.support import flow, make_spool, record, record_session, session_id
 
 SESSION = session_id(1)
@@ -117,6 +117,7 @@ def test_a_changed_journal_is_found_and_named(state: Path, what: str, change, ex
 def rehashed(entries: list[Entry]) -> bytes:
     """What a forger with the disk, but without the key, writes: a journal that is consistent in itself."""
     from msgspec.structs import replace
+
     from pratique.recorder.chain import GENESIS
 
     lines, prev = [], GENESIS

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from pratique.errors import RecordError
 from pratique.recorder import keys, layout
 from pratique.recorder.chain import Change, Kind
@@ -22,7 +23,6 @@ from pratique.recorder.flowfile import scan
 from pratique.recorder.record import Opened, Stage
 from pratique.recorder.sessions import Recordings
 from pratique.recorder.spool import SYNC_LATE_SECONDS, Spool
-
 from tests.recorder.support import FailingDisk, flow, make_spool, record, record_session, session_id
 
 SESSION = session_id(1)

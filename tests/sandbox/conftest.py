@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+
 from pratique.sandbox.api import Api
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
 from pratique.sandbox.controller import Controller
 from pratique.sandbox.resources import Registry
 from pratique.sandbox.store import Store
-
 from tests.sandbox.kit import NOW, OPTIONS, TOKEN, Client, World
 
 

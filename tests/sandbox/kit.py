@@ -38,23 +38,30 @@ class Client:
     info: SandboxInfo
     token: str = TOKEN
     headers: dict[str, str] = field(default_factory=dict)
+    kept: http.client.HTTPSConnection | None = None
 
     def connect(self) -> http.client.HTTPSConnection:
         context = ssl.create_default_context(cafile=self.info.ca_path)
         return http.client.HTTPSConnection("127.0.0.1", self.info.port, timeout=TIMEOUT, context=context)
 
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
+    def _request(
+        self, connection: http.client.HTTPSConnection, method: str, path: str, body: Any, headers: dict[str, str]
+    ):
         found = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         found |= self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             found.setdefault("Content-Type", "application/json")
-        connection = self.connect()
         connection.request(method, path, body, found)
         return connection.getresponse()
 
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
+        """On a connection of its own: for answers that go on."""
+        return self._request(self.connect(), method, path, body, headers)
+
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        response = self.send(method, path, body, **headers)
+        self.kept = self.kept or self.connect()
+        response = self._request(self.kept, method, path, body, headers)
         found = {name.lower(): value for name, value in response.getheaders()}
         return Reply(response.status, found, response.read())
 

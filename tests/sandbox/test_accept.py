@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.accept import Form, choose
 from pratique.sandbox.status import StatusError
 

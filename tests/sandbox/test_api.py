@@ -3,9 +3,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+
 from pratique.sandbox.query import DeleteOptions, WriteOptions
 from pratique.sandbox.status import StatusError
-
 from tests.sandbox.kit import OPTIONS, World, deployment, pod
 
 DRY = WriteOptions(dry_run=True)

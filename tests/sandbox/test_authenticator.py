@@ -7,6 +7,7 @@ import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from pratique.sandbox.authenticator import (
     AccessEntry,
     Authenticator,

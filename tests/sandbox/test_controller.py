@@ -3,13 +3,13 @@ from __future__ import annotations
 import base64
 
 import pytest
+
 from pratique.sandbox import manifests, seed
 from pratique.sandbox.controller import Controller
 from pratique.sandbox.logs import Logs
 from pratique.sandbox.query import DeleteOptions
 from pratique.sandbox.resources import Registry
 from pratique.sandbox.store import Store
-
 from tests.sandbox.kit import NOW, OPTIONS, World, deployment, pod
 
 APPS = "apps"

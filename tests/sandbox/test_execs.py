@@ -146,7 +146,9 @@ def test_a_ping_is_answered_with_its_payload(client, path):
 
 def test_a_terminal_has_a_size_and_one_channel(client, path):
     streams = "stdin=true&stdout=true&stderr=true&tty=true"
-    session = Session(client, path + _command("sh", "-c", "read x && stty size && tty && echo err >&2", streams=streams))
+    session = Session(
+        client, path + _command("sh", "-c", "read x && stty size && tty && echo err >&2", streams=streams)
+    )
     session.send(b'\x04{"Width":77,"Height":33}\n')
     session.send(b"\x00go\n")
     output = session.output()
@@ -169,7 +171,13 @@ def test_files_stay_for_the_next_session(client, path):
 
 @pytest.mark.parametrize(
     ("protocols", "first"),
-    [((V4, V5), b"\x01"), ((V4,), b"\x01"), ((), b"\x01"), (("channel.k8s.io",), b"\x01"), (("base64.channel.k8s.io",), b"1")],
+    [
+        ((V4, V5), b"\x01"),
+        ((V4,), b"\x01"),
+        ((), b"\x01"),
+        (("channel.k8s.io",), b"\x01"),
+        (("base64.channel.k8s.io",), b"1"),
+    ],
 )
 def test_sub_protocols(client, path, protocols, first):
     frames = Session(client, path + _command("echo", "hi"), protocols).frames()

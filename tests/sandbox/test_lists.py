@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox import lists
 from pratique.sandbox.accept import Form
 from pratique.sandbox.query import Query
 from pratique.sandbox.status import StatusError
-
 from tests.sandbox.kit import OPTIONS, World
 
 

@@ -4,6 +4,7 @@ import copy
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.sandbox import managed
 
 NOW = "2026-01-01T00:00:00Z"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.merge import MAX_OPERATIONS, json_patch, merge_patch
 from pratique.sandbox.status import StatusError
 

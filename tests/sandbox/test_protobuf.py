@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pratique.sandbox import protobuf, schema
 from pratique.sandbox.resources import BUILT_IN
 from pratique.sandbox.status import StatusError

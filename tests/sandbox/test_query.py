@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.query import DeleteOptions, Query, delete_options, write_options
 from pratique.sandbox.status import StatusError
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.resources import Registry
 from pratique.sandbox.routes import parse
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.resources import Registry
 from pratique.sandbox.selectors import field_match, label_match, selector_match
 from pratique.sandbox.status import StatusError

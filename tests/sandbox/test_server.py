@@ -13,7 +13,8 @@ from tests.sandbox.kit import Client, deployment, pod
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE, STRATEGIC, JSON_PATCH, APPLY = (
-    f"application/{name}" for name in ("merge-patch+json", "strategic-merge-patch+json", "json-patch+json", "apply-patch+yaml")
+    f"application/{name}"
+    for name in ("merge-patch+json", "strategic-merge-patch+json", "json-patch+json", "apply-patch+yaml")
 )
 
 
@@ -76,7 +77,9 @@ def test_throttled_sts_is_429_with_retry_after(sandbox, client):
 def test_impersonation_headers_are_honoured_so_a_test_sees_when_they_leak(client):
     review = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}
     headers = {"Impersonate-User": "mallory", "Impersonate-Group": "g", "Impersonate-Extra-Scopes": "x"}
-    user = client.ok("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review, **headers)["status"]["userInfo"]
+    user = client.ok("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", review, **headers)["status"][
+        "userInfo"
+    ]
     assert user == {"username": "mallory", "groups": ["g", "system:authenticated"], "extra": {"scopes": ["x"]}}
 
 
@@ -199,11 +202,18 @@ def test_large_answers_are_compressed_when_that_is_accepted(client, namespace):
 def test_custom_columns_are_cells(client):
     table = client.ok("GET", "/apis/shop.example.com/v1/namespaces/payments/webhooks", Accept=TABLE)
     assert [item["name"] for item in table["columnDefinitions"]] == ["Name", "URL", "Secret", "Age"]
-    assert table["rows"][0]["cells"][:3] == ["orders", "https://hooks.example.com/orders", "sandbox-canary-webhook-secret"]
+    assert table["rows"][0]["cells"][:3] == [
+        "orders",
+        "https://hooks.example.com/orders",
+        "sandbox-canary-webhook-secret",
+    ]
 
 
 def test_lists_select_and_page(client):
-    names = [item["metadata"]["name"] for item in client.ok("GET", "/api/v1/namespaces/payments/pods?labelSelector=app%3Dapi")["items"]]
+    names = [
+        item["metadata"]["name"]
+        for item in client.ok("GET", "/api/v1/namespaces/payments/pods?labelSelector=app%3Dapi")["items"]
+    ]
     assert len(names) == 2
     one = client.ok("GET", f"/api/v1/pods?fieldSelector=metadata.name%3D{names[0]}")["items"]
     assert [item["metadata"]["name"] for item in one] == [names[0]]
@@ -322,7 +332,9 @@ def test_scale_status_and_eviction(client, namespace):
     budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"app": "web"}}}}
     client.ok("POST", _path(namespace, "poddisruptionbudgets", group="policy/v1"), budget)
     name = client.ok("GET", _path(namespace, "pods"))["items"][0]["metadata"]["name"]
-    reply = client("POST", _path(namespace, "pods", f"{name}/eviction"), {"metadata": {"name": name}, "kind": "Eviction"})
+    reply = client(
+        "POST", _path(namespace, "pods", f"{name}/eviction"), {"metadata": {"name": name}, "kind": "Eviction"}
+    )
     assert (reply.code, reply.json["details"]["causes"][0]["reason"]) == (429, "DisruptionBudget")
     client.ok("DELETE", _path(namespace, "poddisruptionbudgets", "b", "policy/v1"))
     assert client("POST", _path(namespace, "pods", f"{name}/eviction"), {"metadata": {"name": name}}).code == 201

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pratique.sandbox import store as module
 from pratique.sandbox.store import Store
-
 from tests.sandbox.kit import NOW
 
 KEY = ("", "configmaps")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox.status import StatusError
 from pratique.sandbox.strategic import strategic_merge
 

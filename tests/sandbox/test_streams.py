@@ -48,7 +48,9 @@ def test_a_watch_without_a_version_starts_with_what_is_there(client, namespace):
     assert {event["object"]["metadata"]["name"] for event in _events(response, 2)} == {"a", "kube-root-ca.crt"}
 
 
-@pytest.mark.parametrize("path", ["watch/namespaces/{0}/configmaps", "watch/namespaces/{0}/configmaps/kube-root-ca.crt"])
+@pytest.mark.parametrize(
+    "path", ["watch/namespaces/{0}/configmaps", "watch/namespaces/{0}/configmaps/kube-root-ca.crt"]
+)
 def test_the_old_watch_paths_are_served(client, namespace, path):
     response = client.send("GET", "/api/v1/" + path.format(namespace))
     assert _events(response, 1)[0]["object"]["metadata"]["name"] == "kube-root-ca.crt"
@@ -139,7 +141,9 @@ def test_timestamps_go_before_the_line(client, noisy):
     assert line.endswith(b"Z line 2\n")
 
 
-@pytest.mark.parametrize(("query", "code"), [("?container=x", 400), ("?previous=true", 400), ("?sinceTime=x", 400), ("?tailLines=-1", 422)])
+@pytest.mark.parametrize(
+    ("query", "code"), [("?container=x", 400), ("?previous=true", 400), ("?sinceTime=x", 400), ("?tailLines=-1", 422)]
+)
 def test_logs_that_are_refused(client, noisy, query, code):
     assert client("GET", noisy + query).code == code
 

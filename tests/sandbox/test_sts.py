@@ -9,6 +9,7 @@ import pytest
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
 from pratique.sandbox import sigv4
 from pratique.sandbox.sigv4 import Request, SignatureError, canonical_query, check_time, parse
 from pratique.sandbox.sts import Role, Sts, User

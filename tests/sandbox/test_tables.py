@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+
 from pratique.sandbox import tables
 from pratique.sandbox.resources import BUILT_IN
-
 from tests.sandbox.kit import NOW
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ def mask(policies: Path | None, target: str, content_type: str, client: str, fil
     else:
         masked = masker.mask_body(content_type, body)
         out, hits = masked.body, masked.hits
-    click.get_binary_stream("stdout").write(out)
+    sys.stdout.buffer.write(out)
     for rule, count in sorted(hits.items()):
         click.echo(f"{rule}: {count} masked", err=True)
     if not hits:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from pratique.cli.output import console, output_option, print_json
-from pratique.documents import cases_files, read_folder, read_text
+from pratique.documents import Document, cases_files, read_folder, read_text
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.clients import Clients
 from pratique.identity.clusters import cluster_from
@@ -23,9 +24,9 @@ def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
     documents = read_folder(folder)
     errors: list[DocumentError] = []
     cases: list[Case] = []
-    checks = [Clients.from_documents, compile_masks]
+    checks: list[Callable[[list[Document]], object]] = [Clients.from_documents, compile_masks]
     if any(document.kind == "Cluster" for document in documents):
-        checks.append(cluster_from)  # type: ignore[arg-type]  # only that it raises matters
+        checks.append(cluster_from)
     for check in checks:
         try:
             check(documents)

@@ -40,7 +40,7 @@ def sessions() -> None:
 @click.option("--verdict", default="")
 @click.option("--grep", default="")
 @output_option
-def list_(state: Path, since: str, output: str, **wanted: str) -> None:
+def list_(state: Path, since: str, output: str, **wanted: Any) -> None:
     """Sessions, newest first."""
     if not recordings(state).is_dir():
         raise RecordError(f"no recordings in `{state}`. Name the gateway's state folder with --state")

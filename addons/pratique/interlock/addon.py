@@ -34,8 +34,10 @@ TLS_HANDSHAKE = 0x16
 class Endpoint(Protocol):
     """Where the cluster is."""
 
-    host: str
-    port: int
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 class Interlock:

@@ -71,7 +71,8 @@ def error_status(code: int, message: str) -> bytes:
 def error_response(code: int, message: str) -> bytes:
     """A whole HTTP/1.1 response with that Status; the connection closes after it."""
     headers = Headers([(b"content-type", b"application/json"), (b"connection", b"close")])
-    return http1.assemble_response(Response.make(code, error_status(code, message), headers))
+    response: bytes = http1.assemble_response(Response.make(code, error_status(code, message), headers))
+    return response
 
 
 class StatusHttp1Server(Http1Server):

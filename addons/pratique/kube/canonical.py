@@ -213,7 +213,7 @@ def _is_dry_run(attributes: RequestAttributes, options: Mapping[str, Any], body:
     """INVARIANT: a DELETE is a dry run if its body says so: its query is gone, and the server would ignore it."""
     if attributes.verb in {"delete", "deletecollection"}:
         return isinstance(body.document, dict) and body.document.get("dryRun") == ["All"]
-    return options.get(_DRY_RUN_VERBS.get(attributes.verb, ""), {}).get("dryRun") == ["All"]
+    return bool(options.get(_DRY_RUN_VERBS.get(attributes.verb, ""), {}).get("dryRun") == ["All"])
 
 
 def _streams(attributes: RequestAttributes, options: Mapping[str, Any]) -> bool:

@@ -69,13 +69,14 @@ def fields_of(raw: Raw | bytes) -> dict[str, Raw] | None:
     try:
         return _FIELDS.decode(raw)
     except msgspec.ValidationError:
-        return _not_an_object(raw)
+        _require_json(raw)
+        return None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise FramingError(f"not JSON: {error}") from None
 
 
-def _not_an_object(raw: Raw | bytes) -> None:
-    """None, but only for JSON: msgspec sees the wrong type before it sees the rest."""
+def _require_json(raw: Raw | bytes) -> None:
+    """FramingError if it is not JSON: msgspec sees the wrong type before it sees the rest."""
     try:
         _ANY.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -176,7 +177,7 @@ class _Rewriter:
         request = fields_of(fields["request"]) if "request" in fields else None
         if not request:
             return None
-        inner = {
+        inner: dict[str, Raw | None] = {
             name: self.document(request[name], depth + 1)
             for name in ("object", "oldObject")
             if name in request and not is_null(request[name])

@@ -13,7 +13,7 @@ from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
 from pratique.kube.response import response_headers, warning
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
-from pratique.masking.oracles import refuse_field_selectors, refuse_oracles
+from pratique.masking.oracles import refuse_oracles
 from pratique.masking.rules import MaskSet
 from pratique.masking.writeback import refuse_masks
 
@@ -60,9 +60,7 @@ class Masking:
         canonical, masks = state.canonical, self._masks()
         client = state.client.name if state.client else ""
         refuse_masks(canonical.document, canonical.attributes)
-        refuse_field_selectors(canonical.attributes, masks, client)
-        if canonical.patch_type == "json-patch":
-            refuse_oracles(canonical.document, canonical.attributes, masks, client)
+        refuse_oracles(canonical, masks, client)
 
     @guarded(_refuse_headers)
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import re2
 from jsonpath_ng import Child, Descendants, Fields, Index, Root, Slice, This
 from jsonpath_ng.exceptions import JSONPathError
-from jsonpath_ng.ext import parse
 from jsonpath_ng.ext.filter import And, Expression, Filter, Or
+from jsonpath_ng.ext.parser import parse
 from jsonpath_ng.jsonpath import Wildcard
 
 from pratique.errors import PratiqueError

@@ -22,6 +22,7 @@ import re
 import sys
 import threading
 from collections import deque
+from typing import Literal
 from urllib.parse import quote
 
 MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule 3)
@@ -38,6 +39,9 @@ COMMON = frozenset(
 )
 _WEAK = re.compile(rb"[a-z-]{1,12}\Z|[0-9.:]{1,15}\Z")
 
+_Words = dict[int, list[tuple[bytes, int, bool]]]
+"""First word of a form → (form, offset of the word in it, looks like an ordinary word)."""
+
 
 class KnownValues:
     """Values of one session. `never` are words that are no secret there (its namespaces and the like)."""
@@ -50,8 +54,8 @@ class KnownValues:
         self._clear()
 
     def _clear(self) -> None:
-        self._words4: dict[int, list[tuple[bytes, int, bool]]] = {}
-        self._words8: dict[int, list[tuple[bytes, int, bool]]] = {}
+        self._words4: _Words = {}
+        self._words8: _Words = {}
         self._literals: set[bytes] = set()
         self._sorted: list[bytes] | None = None
         self._longest = 0
@@ -86,7 +90,12 @@ class KnownValues:
             return []
         found = []
         view = memoryview(text)
-        for words, phase, code in ((self._words8, 0, "Q"), (self._words4, 0, "I"), (self._words4, 2, "I")):
+        passes: tuple[tuple[_Words, int, Literal["Q", "I"]], ...] = (
+            (self._words8, 0, "Q"),
+            (self._words4, 0, "I"),
+            (self._words4, 2, "I"),
+        )
+        for words, phase, code in passes:
             size = 8 if code == "Q" else 4
             for index, word in enumerate(_words(view, phase, code)):
                 for literal, offset, weak in words.get(word, ()):
@@ -144,13 +153,13 @@ class KnownValues:
         self._sorted = None
 
 
-def _words(view: memoryview, phase: int, code: str) -> memoryview:
+def _words(view: memoryview, phase: int, code: Literal["Q", "I"]) -> memoryview[int] | tuple[int, ...]:
     size = 8 if code == "Q" else 4
     end = phase + max(len(view) - phase, 0) // size * size
-    return view[phase:end].cast("B").cast(code) if end > phase else memoryview(b"")
+    return view[phase:end].cast("B").cast(code) if end > phase else ()
 
 
-def _disjoint(words: dict[int, list[tuple[bytes, int, bool]]], view: memoryview, phase: int, code: str) -> bool:
+def _disjoint(words: _Words, view: memoryview, phase: int, code: Literal["Q", "I"]) -> bool:
     return not words or words.keys().isdisjoint(_words(view, phase, code))
 
 

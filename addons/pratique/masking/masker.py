@@ -227,8 +227,9 @@ class MaskedText(TextStream):
     """A `TextStream` with its own counts."""
 
     def __init__(self, masker: _MaskerOf) -> None:
-        self.hits: dict[str, int] = _Hits()
-        super().__init__(masker(self.hits))  # type: ignore[arg-type]  # a _Hits
+        hits = _Hits()
+        self.hits: dict[str, int] = hits
+        super().__init__(masker(hits))
 
 
 class _MaskerOf(Protocol):

@@ -19,10 +19,7 @@ import msgspec
 from pratique.errors import Cause, Refused
 from pratique.kube.attributes import RequestAttributes
 from pratique.masking.mask import MARK, NUMBER
-from pratique.masking.oracles import refuse_oracles
 from pratique.masking.patterns import compile_re2
-
-__all__ = ["drops_secret_data", "find_masks", "refuse_masks", "refuse_oracles"]
 
 RULE = "mask-write-back"
 TEXT = "holds the gateway's mask, not a value; remove the field or send the real one"

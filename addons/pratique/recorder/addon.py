@@ -82,7 +82,7 @@ class Recorder:
             claims = {"user_agent": flow.request.headers.get("user-agent", "")[:256]}
             if claim:
                 claims["kubectl_session"] = claim
-            source = flow.client_conn.peername[0] if flow.client_conn.peername else ""
+            source = _source_ip(flow.client_conn)
             self._spool.open_session(
                 session, Opened(session=session, client=client, cluster=self._cluster, source_ip=source, claims=claims)
             )
@@ -198,7 +198,7 @@ class Recorder:
             response_bytes=size,
             response_sha256=digest if size else "",
             user_agent=flow.request.headers.get("user-agent", "")[:256],
-            source_ip=flow.client_conn.peername[0] if flow.client_conn.peername else "",
+            source_ip=_source_ip(flow.client_conn),
         )
 
     def _copy(self, flow: http.HTTPFlow, state: Exchange, meta: Record) -> http.HTTPFlow:
@@ -227,6 +227,10 @@ class Recorder:
             "pratique.stage": str(meta.stage),
         }
         return copy
+
+
+def _source_ip(conn: Client) -> str:
+    return str(conn.peername[0]) if conn.peername else ""  # type: ignore[redundant-expr]  # None once the socket is gone
 
 
 def _client(conn: Client) -> Client:

@@ -270,13 +270,17 @@ def read(lines: Iterable[bytes]) -> Iterator[Event]:
     """The events of a cast, after its header. FramingError when a line is none."""
     for number, line in enumerate(lines):
         try:
-            value = msgspec.json.decode(line, type=dict[str, Any] if number == 0 else tuple[float, str, str])
+            if number == 0:
+                _check_header(msgspec.json.decode(line, type=dict[str, Any]))
+            else:
+                yield Event(*msgspec.json.decode(line, type=tuple[float, str, str]))
         except msgspec.MsgspecError:
             raise FramingError(f"line {number + 1} of a cast is malformed", number) from None
-        if isinstance(value, tuple):
-            yield Event(*value)
-        elif value.get("version") != 2:
-            raise FramingError("a cast is not version 2", 0)
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    if header.get("version") != 2:
+        raise FramingError("a cast is not version 2", 0)
 
 
 def is_tar(argv: Iterable[str]) -> bool:

@@ -6,13 +6,12 @@ Not a Kubernetes and never for production; see the package's docstring.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import threading
 from pathlib import Path
 
-from pratique.sandbox.cluster import Sandbox, SandboxOptions, write_info
+from pratique.sandbox.cluster import Sandbox, SandboxOptions, write_info, write_private
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -51,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     write_info(info, arguments.state / "sandbox.json")
     if options.static_token:
-        (arguments.state / "kubeconfig.json").write_text(json.dumps(sandbox.kubeconfig(), indent=2))
+        write_private(arguments.state / "kubeconfig.json", sandbox.kubeconfig())
     print(f"sandbox ready: {info.server} (STS {info.sts_endpoint}, cluster {info.cluster_name})", flush=True)
     stop.wait()
     sandbox.stop()

@@ -157,7 +157,7 @@ class Cluster:
 
     def environment(self, pod: JSON, container: str) -> dict[str, str]:
         found = {"HOSTNAME": pod["metadata"]["name"], "KUBERNETES_SERVICE_HOST": "10.100.0.1"}
-        spec = next((item for item in pod["spec"]["containers"] if item["name"] == container), {})
+        spec: JSON = next((item for item in pod["spec"]["containers"] if item["name"] == container), {})
         for item in spec.get("env") or []:
             value = item.get("value")
             if value is None:
@@ -309,9 +309,13 @@ def kubeconfig(info: SandboxInfo, token: str) -> JSON:
 
 
 def write_info(info: SandboxInfo, path: Path) -> None:
-    """sandbox.json, complete or not there at all, readable by its owner only."""
+    write_private(path, asdict(info))
+
+
+def write_private(path: Path, document: JSON) -> None:
+    """A JSON file that is complete or not there at all, and readable by its owner only."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(info), file, indent=2)
+        json.dump(document, file, indent=2)
     temporary.replace(path)

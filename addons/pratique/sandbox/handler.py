@@ -34,7 +34,7 @@ UPGRADES = ("exec", "attach", "portforward")
 
 
 class ApiHandler(RequestHandler):
-    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")  # type: ignore[assignment] # a tuple of others there
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
 
     def initialize(self, cluster: Cluster) -> None:
         self.cluster = cluster

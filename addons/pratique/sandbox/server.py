@@ -26,7 +26,7 @@ class StsHandler(RequestHandler):
     def initialize(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    def _any(self, *_: str) -> None:
+    def _any(self, *_groups: str) -> None:
         request = self.request
         headers = {name.lower(): value for name, value in request.headers.get_all()}
         path, _, query = (request.uri or "/").partition("?")
