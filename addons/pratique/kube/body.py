@@ -2,7 +2,8 @@
 
 Belongs here: parsing into plain values, deterministic JSON, content types, kind and name against the URL,
 DeleteOptions. Not here: what the object may contain (policy), writes that carry a mask (masking). Only JSON leaves
-this module; an apply patch is JSON text under its own content type (JSON is YAML). YAML is read in `yamlbody`.
+this module; an apply patch is JSON text under its own content type (JSON is YAML). YAML is read in `yamlbody`, the
+protobuf of typed clients in `protobuf`.
 
 The server's own readings differ from every parser's: it merges duplicate keys and takes the first YAML document. So
 input that two parsers read differently is refused, and the rest is written anew.
@@ -14,6 +15,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from pratique.kube import protobuf
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import expected
 from pratique.kube.rules import quoted, refused
@@ -32,7 +34,7 @@ PATCH_TYPES = {
     "application/strategic-merge-patch+json": "strategic-merge-patch",
     APPLY: "apply-patch",
 }
-_READABLE = {"": JSON, JSON: JSON, "application/yaml": "application/yaml"}
+_READABLE = {"": JSON, JSON: JSON, "application/yaml": "application/yaml", protobuf.MEDIA: protobuf.MEDIA}
 _DELETE_FIELDS: dict[str, type] = {
     "gracePeriodSeconds": int,
     "orphanDependents": bool,
@@ -86,7 +88,14 @@ def read_body(method: str, media: str, raw: bytes, attributes: RequestAttributes
 def _parse(media: str, raw: bytes) -> Any:
     if media == "application/yaml" or (media == APPLY and not raw.lstrip(b" \t\r\n").startswith(b"{")):
         return read_yaml(raw, BODY_DEPTH)
-    return read_json(raw)
+    return _read_protobuf(raw) if media == protobuf.MEDIA else read_json(raw)
+
+
+def _read_protobuf(raw: bytes) -> Any:
+    try:
+        return protobuf.decode(raw, read_json)
+    except protobuf.ProtobufError as error:
+        raise refused("body/protobuf", f"the protobuf body cannot be judged: {error}. Send application/json") from None
 
 
 def read_json(raw: bytes) -> Any:

@@ -98,8 +98,9 @@ RULES: dict[str, Rule] = {
     "body/unexpected": Rule(400, "a body on a request that has none", ("2.1",)),
     "body/content-encoding": Rule(415, "the server does not decompress, another hop might", ("3.8",)),
     "body/content-type": Rule(
-        415, "only JSON and YAML bodies, and the four patch types, can be judged", ("3.4", "3.5", "3.7")
+        415, "only JSON, YAML and protobuf bodies, and the four patch types, can be judged", ("3.4", "3.5", "3.7")
     ),
+    "body/protobuf": Rule(415, "not the protobuf of a built-in kind, or readable in two ways", ("3.4",)),
     "body/json": Rule(400, "not strict JSON", ("3.15", "3.16")),
     "body/duplicate-key": Rule(400, "the server merges duplicate keys, others take the last", ("3.1",)),
     "body/depth": Rule(400, "nested deeper than any object", ("3.16",)),

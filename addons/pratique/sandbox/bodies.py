@@ -11,7 +11,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pratique.sandbox import merge, protobuf, status, strategic
+from pratique.kube import protobuf
+from pratique.sandbox import merge, status, strategic
 from pratique.sandbox.resources import Resource
 
 JSON = dict[str, Any]
@@ -45,13 +46,20 @@ def _yaml(body: bytes) -> Any:
         raise status.bad_request("error parsing YAML") from error
 
 
+def _protobuf(body: bytes) -> JSON:
+    try:
+        return protobuf.decode(body, json.loads)
+    except ValueError as error:
+        raise status.bad_request(f"couldn't decode the protobuf body: {error}") from error
+
+
 def decode_object(body: bytes, content_type: str) -> JSON:
     """The object of a POST or PUT."""
     media = media_type(content_type) or "application/json"
     if media not in OBJECTS:
         raise status.unsupported_media(media, OBJECTS)
     if media == protobuf.MEDIA:
-        return protobuf.decode(body)
+        return _protobuf(body)
     found = _json(body) if media == "application/json" else _yaml(body)
     if not isinstance(found, dict):
         raise status.bad_request("couldn't get version/kind; json parse error: cannot unmarshal into object")
