@@ -227,3 +227,17 @@ def test_conditional_requests_pass_for_openapi_only_and_proxied_accept_is_the_ap
     assert header(canonical("GET", POD, {"If-None-Match": '"a"'}), "If-None-Match") == []
     assert header(canonical("GET", POD + "/proxy/", {"Accept": "text/html"}), "Accept") == ["text/html"]
     assert header(canonical("GET", POD + "/proxy/"), "Accept") == ["*/*"]
+
+
+def test_the_public_schema_is_the_only_thing_that_is_served_as_protobuf():
+    old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    assert header(canonical("GET", "/openapi/v2?timeout=32s", {"Accept": old}), "Accept") == [old]
+    for target in ("/openapi/v3", "/api/v1/namespaces/default/secrets", "/openapi/v2/x", "/version"):
+        assert header(canonical("GET", target, {"Accept": old}), "Accept") == ["application/json"]
+
+
+@pytest.mark.parametrize("subresource", ["exec", "attach", "portforward"])
+def test_streams_are_asked_for_in_any_form_since_the_server_has_no_json_of_them(subresource):
+    headers = {"Accept": "application/json", "Upgrade": "SPDY/3.1", "Connection": "Upgrade",
+               "X-Stream-Protocol-Version": "portforward.k8s.io" if subresource == "portforward" else "v4.channel.k8s.io"}  # fmt: skip
+    assert header(canonical("POST", f"{POD}/{subresource}", headers), "Accept") == ["*/*"]

@@ -26,6 +26,11 @@ from pratique.kube.rules import quoted, refused
 HEADER_COUNT = 256
 # kubectl sends 300 bytes for discovery. A longer Accept is answered as JSON.
 ACCEPT_BYTES = 4096
+# The two spellings of one type (kube-openapi 2025 handler.go `mimePb` and `mimePbDeprecated`).
+OPENAPI_PROTOBUF = (
+    b"application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    b"application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+)
 USER_AGENT_BYTES = 512
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -130,7 +135,7 @@ def upstream_headers(
     accept = found.get(b"accept")
     first = accept[0] if accept else b""  # the server reads only the first
     headers = [
-        (b"Accept", _verbatim_accept(first) if proxied else rewrite_accept(first)),
+        (b"Accept", _accept(first, attributes, proxied=proxied)),
         (b"Accept-Encoding", b"identity"),
     ]
     if content_type:
@@ -142,6 +147,17 @@ def upstream_headers(
     if known and not attributes.is_resource_request and _PRINTABLE.match(known[0]):
         headers.append((b"If-None-Match", known[0]))
     return (*headers, *upgrade.headers)
+
+
+def _accept(value: bytes, attributes: RequestAttributes, *, proxied: bool) -> bytes:
+    if proxied:
+        return _verbatim_accept(value)
+    if attributes.resource == "pods" and attributes.subresource in WEBSOCKET_PROTOCOLS:
+        return b"*/*"  # these answer with a stream or a Status; kube-apiserver 1.36 has no JSON form of it and says 406
+    if attributes.path == "/openapi/v2" and any(form in value for form in OPENAPI_PROTOBUF):
+        # kubectl up to 1.26 reads the answer as protobuf, whatever type it has. It is the public schema, no object.
+        return next(form for form in OPENAPI_PROTOBUF if form in value)
+    return rewrite_accept(value)
 
 
 def _verbatim_accept(value: bytes) -> bytes:
