@@ -7,6 +7,7 @@ kubectl programs (separated by `:`; default: the one on PATH). Its node needs th
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pratique.cli.audit import events, records
+from pratique.recorder.join import Join, join
 from tests.process.gateway import Gateway
 
 CALL_SECONDS = 120
@@ -117,7 +120,7 @@ class Pair:
             normal(done.out + (done.err if errors else ""), one.namespace)
             for done, one in ((straight, self.direct), (gated, self.through))
         )
-        assert right == left, arguments
+        assert right == left, (arguments, left, right)
         return gated
 
 
@@ -137,6 +140,7 @@ _NOISE = (
     (r"https?://(127\.0\.0\.1|localhost):\d+", "SERVER"),
     (r'(resourceVersion: )"?\d+"?', r"\1N"),
     (r'("resourceVersion":) ?"\d+"', r"\1N"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000", "TIME"),
     (r"/\S*/(LIVE|MERGED)-\d+", r"\1"),
     (r"\b\d+(m\d+)?s\b", "AGE"),
     (r" +", " "),
@@ -175,8 +179,6 @@ def real_cluster(folder: Path) -> RealCluster:
     )
     cluster = view["clusters"][0]["cluster"]
     authority = folder / "cluster-ca.pem"
-    import base64  # noqa: PLC0415
-
     authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
     return RealCluster(RealInfo(cluster["server"], str(authority), os.environ["PRATIQUE_REALCLUSTER_TOKEN"]))
 
@@ -205,3 +207,8 @@ def eventually(check: Callable[[], Any], seconds: float = 60) -> Any:
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.1)
     return found
+
+
+def joined(gateway: Gateway) -> Join:
+    """The gateway's recordings against the cluster's audit log."""
+    return join(records(gateway.state), events(Path(os.environ["PRATIQUE_REALCLUSTER_AUDIT"])))

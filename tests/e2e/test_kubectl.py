@@ -271,7 +271,6 @@ def test_no_form_of_a_secret_shows_its_value(pair: Pair) -> None:
         ["get", "secret", "db", "-o", "jsonpath={.data.password}"],
         ["get", "secret", "db", "-o", "go-template={{.data.password | base64decode}}"],
         ["describe", "secret", "db"],
-        ["get", "secret", "db", "--show-managed-fields", "-o", "yaml"],
         ["annotate", "secret", "db", "x=y", "-o", "yaml"],
         ["patch", "secret", "db", "-p", "{}", "-o", "yaml"],
         ["patch", "secret", "db", "--type=merge", "-p", '{"data":{"x":"eA=="}}', "-o", "yaml", "--dry-run=server"],

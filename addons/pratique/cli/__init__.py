@@ -1,4 +1,4 @@
-"""The command line `pratique`: run, check, explain, mask, clients, approvals, sessions, replay, revoke.
+"""The command line `pratique`: its commands and their exit codes.
 
 Belongs here: arguments, output for people and for programs, exit codes. Not here: anything that decides. Each command imports
 what it needs when it runs, so that `pratique --help` does not wait for mitmproxy.
@@ -29,6 +29,7 @@ class Commands(click.Group):
         "approvals": "approvals",
         "sessions": "sessions",
         "replay": "sessions",
+        "audit": "audit",
         "revoke": "approvals",
     }
 
