@@ -52,8 +52,9 @@ def _call(api: Any, namespace: str, verb: str, rest: list[str]) -> str:
 
 def _exec(api: Any, namespace: str, rest: list[str]) -> str:
     pod, command = rest[0], rest[rest.index("--") + 1 :]
-    call = api.connect_get_namespaced_pod_exec
-    return str(stream(call, pod, namespace, command=command, stdout=True, stderr=True, stdin=False, tty=False))
+    container = api.read_namespaced_pod(pod, namespace).spec.containers[0].name  # as kubectl: the first
+    call, streams = api.connect_get_namespaced_pod_exec, {"stdout": True, "stderr": True, "stdin": False, "tty": False}
+    return str(stream(call, pod, namespace, container=container, command=command, **streams))
 
 
 if __name__ == "__main__":
