@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import http
+from mitmproxy.net.http import status_codes
 
 from pratique.errors import MaskError, PratiqueError, Refused
 from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
@@ -76,7 +77,7 @@ class Masking:
             raise MaskError(f"the cluster compressed its answer with `{encoding}` although it was not asked to")
         kept = response_headers(list(response.headers.fields), upgrade=upgrade, mask=masker.mask_text)
         response.headers = http.Headers([*kept, *framing])
-        response.reason = ""
+        response.reason = status_codes.RESPONSES.get(response.status_code, "")  # the cluster's own could hold a value
         if upgrade:
             state.shown = True
         elif 200 <= response.status_code < 300 and _streams(state):
