@@ -1,0 +1,92 @@
+"""The runner of `scripts/bench`: it finds benches by their module, and its arithmetic is right. No time is asserted."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from tests.bench import __main__ as runner
+from tests.bench import report
+from tests.bench.meter import ROUNDS, Meter
+
+
+def test_every_bench_says_what_it_measures_and_can_be_run() -> None:
+    assert "policy" in runner.names()
+    for name in runner.names():
+        module = runner.load(name)
+        assert runner.summary(module), name
+        assert callable(module.run), name
+
+
+def test_an_unknown_bench_is_named_with_the_nearest_known_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["polcy"]) == 2
+    assert "Did you mean `policy`?" in capsys.readouterr().err
+
+
+class Clock:
+    """CPU time that only the measured functions spend."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_cases_are_measured_per_call_in_turns_and_compared_by_their_medians() -> None:
+    clock, order, meter = Clock(), [], Meter()
+
+    def case(name: str, seconds: float):
+        def call() -> None:
+            order.append(name)
+            clock.spend(seconds)
+
+        return call
+
+    meter.compare({"a": case("a", 0.002), "b": case("b", 0.006)}, unit="ms", budgets={"b": 5}, clock=clock)
+    a, b = meter.row("a"), meter.row("b")
+    assert (round(a.median, 6), round(b.median, 6)) == (2, 6)
+    assert len(a.samples) == ROUNDS
+    assert (meter.ratio(a), round(meter.ratio(b) or 0, 6)) == (None, 3)
+    assert (a.within_budget, b.within_budget) == (None, False)
+    turns = [name for index, name in enumerate(order) if index == 0 or order[index - 1] != name]
+    assert len(turns) > ROUNDS, "the cases alternate"
+
+
+def test_spread_budget_and_ratio_of_samples_that_a_bench_took_itself() -> None:
+    meter = Meter()
+    meter.add("base", [10.0], "req/s")
+    row = meter.add(
+        "other", [1.0 * n for n in range(1, 12)], "req/s", against="base", budget=7, smaller_is_better=False
+    )
+    assert (row.median, row.spread, row.within_budget, meter.ratio(row)) == (6.0, (2.0, 10.0), False, 0.6)
+
+
+def test_the_table_has_the_ratio_first_and_json_has_the_same_figures() -> None:
+    meter = Meter()
+    meter.add("base", [2.0], "ms")
+    meter.add("other", [5.0], "ms", against="base", budget=4)
+    meter.note("a note")
+    out = io.StringIO()
+    report.show(Console(file=out, width=100), "name", "what", meter)
+    heading, _, other, note, *_ = out.getvalue().splitlines()[1:]
+    assert heading.split()[:3] == ["case", "ratio", "median"]
+    assert other.split()[:4] == ["other", "2.5×", "5", "ms"]
+    assert "missed" in other
+    assert note.strip() == "a note"
+    shown = report.as_json("name", "what", meter)
+    assert shown["rows"][1] | {"samples": 1} == json.loads(json.dumps(shown["rows"][1]))
+    assert (shown["rows"][1]["ratio"], shown["rows"][1]["against"]) == (2.5, "base")
+
+
+def test_json_goes_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["policy", "--quick", "--json", "-"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["benches"][0]["bench"] == "policy"
+    assert written["machine"].keys() == {"python", "system", "cores", "load"}
