@@ -29,6 +29,7 @@ from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
 from pratique.identity.clusters import SandboxSource
+from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock.addon import Interlock
@@ -53,6 +54,7 @@ class Bundle:
     def __init__(self) -> None:
         self._interlock: Interlock | None = None
         self._live: Live | None = None
+        self._own_calls: OwnCalls | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._known: OrderedDict[str, KnownValues] = OrderedDict()
 
@@ -70,6 +72,7 @@ class Bundle:
         _make_state(state)
         upstream = self._upstream(self._live, state)
         files = write_tls_files(state / "tls", upstream.certificate_authority, upstream.client_certificate)
+        self._own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.source)
         settings.force(options)
         options.update(
             mode=[f"reverse:{upstream.server}"],
@@ -154,6 +157,8 @@ class Bundle:
         """Also called when the script is unloaded, deleted or edited: nothing is served from then on."""
         for task in self._tasks:
             task.cancel()
+        if self._own_calls is not None:
+            self._own_calls.close()
         if self._interlock is not None:
             self._interlock.close("the bundle was unloaded")
 

@@ -8,6 +8,7 @@
     │   └── DocumentErrors      all of the errors of one folder
     ├── StartError              the gateway must not start; one readable line
     ├── CredentialError         no credential for the cluster can be had now (answered 503)
+    ├── OwnCallError            the gateway's own call to the API server got no answer (answered 503)
     ├── MaskError               a body cannot be masked, so it cannot be shown (answered 502)
     ├── RecordError             a flow cannot be recorded, so it cannot be served (answered 503)
     ├── StoreError              the approval store refuses or fails (answered 503)
@@ -105,6 +106,13 @@ class CredentialError(PratiqueError):
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message + (f". {remedy}" if remedy else ""))
         self.remedy = remedy
+
+
+class OwnCallError(PratiqueError):
+    """What the gateway had to know of the cluster before it could decide was not to be had. Never holds a value."""
+
+    code = 503
+    reason = "ServiceUnavailable"
 
 
 class MaskError(PratiqueError):
