@@ -24,6 +24,7 @@ from mitmproxy import http
 from pratique.errors import PratiqueError, Refused
 from pratique.kube import status
 from pratique.kube.canonical import CanonicalRequest, RawRequest
+from pratique.kube.forms import line_version
 
 if TYPE_CHECKING:
     from pratique.identity.clients import Client
@@ -110,13 +111,17 @@ def answer(flow: http.HTTPFlow, refusal: Refused) -> None:
 
 
 def raw_request(flow: http.HTTPFlow) -> RawRequest:
-    """The request as it came, in bytes. An absolute-form target of HTTP/1.1, which mitmproxy takes apart, is put together."""
+    """The request as it came, in bytes. An absolute-form target of HTTP/1.1, which mitmproxy takes apart, is put together.
+
+    INVARIANT: the connection says what HTTP/2 is, not the version that a client wrote on a request line.
+    """
     request = flow.request
     target = request.data.path
-    if request.data.authority and not (request.is_http2 or request.is_http3):
+    negotiated = flow.client_conn.alpn == b"h2"
+    if request.data.authority and not negotiated:
         target = request.data.scheme + b"://" + request.data.authority + target
-    headers = tuple(request.headers.fields)
-    return RawRequest(request.data.method, target, headers, request.raw_content or b"", request.http_version)
+    version = request.http_version if negotiated else line_version(request.http_version)
+    return RawRequest(request.data.method, target, tuple(request.headers.fields), request.raw_content or b"", version)
 
 
 def fault(state: Exchange, exc: BaseException, where: str) -> Refused:

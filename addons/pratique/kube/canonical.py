@@ -19,7 +19,7 @@ from pratique.kube.body import BODY_BYTES, Body, check_content_type, read_body, 
 from pratique.kube.forms import HTTP_VERSIONS, RawRequest
 from pratique.kube.headers import Headers, Upgrade, check_framing, read_headers, read_upgrade, upstream_headers
 from pratique.kube.options import PROXIED_RESOURCES
-from pratique.kube.parameters import Parameters, canonical_parameters
+from pratique.kube.parameters import Parameters, canonical_parameters, takes_delete_options
 from pratique.kube.paths import canonical_path, check_target
 from pratique.kube.query import encode
 from pratique.kube.rules import RULES, quoted, refused
@@ -169,7 +169,7 @@ def _read_body(head: _Head, raw: bytes) -> Body:
         return Body(content_type.decode("latin-1") if raw and content_type.isascii() else "", None, raw)
     if raw and (head.method not in _WITH_BODY or _takes_no_body(attributes)):
         raise refused("body/unexpected", "this request has no body. Send none")
-    if head.method == "DELETE" and attributes.is_resource_request and attributes.subresource not in _STREAMS:
+    if takes_delete_options(attributes):
         return read_delete(_media(head) if raw else "", raw, dict(head.parameters.delete), attributes)
     return read_body(head.method, _media(head), raw, attributes) if raw else Body()
 

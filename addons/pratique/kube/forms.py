@@ -10,10 +10,12 @@ Belongs here: `RawRequest`, the forms of a target (origin, absolute, authority, 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any, NamedTuple
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pratique.kube.query import EscapeError, unescape
 from pratique.kube.rules import quoted, refused
@@ -22,13 +24,17 @@ from pratique.kube.rules import quoted, refused
 HTTP_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/2"})
 # On a request line there is no HTTP/2: Go answers 505.
 REQUEST_LINE_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
+CHUNKED = "CHUNKED:"
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)?:")
-_USERINFO = re.compile(rb"[A-Za-z0-9._:~!$&'()*+,;=%@-]*\Z")
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=\[\]<>\":%\x80-\xff-]*\Z")
+# RFC 3986 in Go's reading: an escape in a host is of a byte that is not ASCII, or %25.
+_USERINFO = re.compile(rb"(?:[A-Za-z0-9._:~!$&'()*+,;=@-]|%[0-9A-Fa-f]{2})*\Z")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=\[\]<>\":\x80-\xff-]|%25|%[89A-Fa-f][0-9A-Fa-f])*\Z")
+_HOST_SAFE = "!$&'()*+,;=:[]<>\""
 _PORT = re.compile(rb"(:[0-9]*)?\Z")
+_ZONE = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=\[\]<>\":% -]+\Z")
 # Go's validEncoded, encodePath: the characters that EscapedPath keeps as the client wrote them.
 _VALID_ENCODED = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*\Z")
 
@@ -37,7 +43,8 @@ _VALID_ENCODED = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*\Z")
 class RawRequest:
     """One request as it came.
 
-    `target` is the request target (`:path` on HTTP/2), `body` the decoded (dechunked) payload.
+    `target` is the request target (`:path` on HTTP/2), `body` the decoded (dechunked) payload. `http_version` is
+    HTTP/2.0 only where the connection negotiated it; what a request line says goes through `line_version`.
     """
 
     method: bytes
@@ -67,14 +74,17 @@ def read_target(method: str, target: bytes) -> Target:
         raise refused("line/method", f"malformed method {quoted(method)}. Send GET, POST, PUT, PATCH or DELETE")
     if target.startswith(b"/"):
         return _origin_form(target, prefix="")
-    if _CONTROL.search(target) or not target:
+    if _CONTROL.search(target):
         raise refused("target/form", f"malformed request target {quoted(target)}. Send a path")
+    if method == "CONNECT":
+        found = _other_form(b"http://" + target)
+        return found._replace(text=found.text.removeprefix("http:"))
     if target == b"*":
         if method == "OPTIONS":
             # net/http answers it itself, before any handler.
             raise refused("target/form", "the request target `*` names no path. Send a path")
         return Target(b"*", b"", "*")
-    return _other_form(b"http://" + target if method == "CONNECT" else target)
+    return _other_form(target)
 
 
 def _origin_form(target: bytes, prefix: str) -> Target:
@@ -111,39 +121,64 @@ def _other_form(target: bytes) -> Target:
         return _origin_form(rest, prefix=f"{name}:")
     before_query, mark, raw_query = rest[2:].partition(b"?")
     authority, slash, path = before_query.partition(b"/")
-    _check_authority(authority)
-    return _origin_form(
-        slash + path + mark + raw_query, prefix=f"{name}://{authority.decode('utf-8', 'surrogateescape')}"
-    )
-
-
-def _check_authority(authority: bytes) -> None:
-    """`parseAuthority`: refuse what Go refuses."""
-    userinfo, _, host = authority.rpartition(b"@")
-    bracket = host.startswith(b"[")
-    end = host.rfind(b"]") + 1 if bracket else max(host.rfind(b":"), 0) or len(host)
-    if not _USERINFO.match(userinfo) or not _HOST.match(host) or (bracket and not end) or not _PORT.match(host[end:]):
+    userinfo, at, host = authority.rpartition(b"@")
+    if not _USERINFO.match(userinfo) or not _is_host(host, strict=name in {"http", "https"}):
         raise refused("target/form", f"malformed host in the request target {quoted(authority)}. Send a path")
+    shown = f"{name}://{_shown_user(userinfo, at)}{quote_from_bytes(unquote_to_bytes(host), _HOST_SAFE)}"
+    return _origin_form(slash + path + mark + raw_query, prefix=shown)
 
 
-def check_request_line_version(version: str) -> None:
-    """Refused (line/version) for a version that a request line cannot have (Go: 400 or 505)."""
-    if version not in REQUEST_LINE_VERSIONS:
-        raise refused("line/version", f"unsupported protocol version {quoted(version)}. Speak HTTP/1.1 or HTTP/2")
+def _shown_user(userinfo: bytes, at: bytes) -> str:
+    """`Userinfo.String`."""
+    user, colon, password = (quote_from_bytes(unquote_to_bytes(part), "$&+,;=") for part in userinfo.partition(b":"))
+    return f"{user}{':' if colon else ''}{password}@" if at else ""
+
+
+def _is_host(host: bytes, *, strict: bool) -> bool:
+    """`parseHost`. `strict`: a name has no colon but that of the port (http and https)."""
+    if b"[" in host:
+        return _is_address(host)
+    colon = host.find(b":") if strict else host.rfind(b":")
+    return _HOST.match(host) is not None and (colon < 0 or _PORT.match(host[colon:]) is not None)
+
+
+def _is_address(host: bytes) -> bool:
+    """`[IPv6]`, with a zone after %25."""
+    bracketed, closing, port = host[1:].rpartition(b"]")
+    address, mark, zone = bracketed.partition(b"%25")
+    if not host.startswith(b"[") or not closing or not _PORT.match(port):
+        return False
+    try:
+        IPv6Address(address.decode("ascii"))
+        return b"%" not in address and (not mark or _ZONE.match(unescape(zone)) is not None)
+    except ValueError:  # EscapeError is one
+        return False
+
+
+def line_version(text: str) -> str:
+    """The version of a request line, for `RawRequest`. HTTP/2 is negotiated: on a line it is a claim, and refused."""
+    return f"{text} on a request line" if text in HTTP_VERSIONS - REQUEST_LINE_VERSIONS else text
 
 
 def from_corpus(line: Mapping[str, Any]) -> RawRequest:
-    """A line of `requests.jsonl` (method, path or path_b64, headers, body, http_version) as it would arrive.
+    """A line of `requests.jsonl` as it would arrive on a connection that speaks HTTP/1.1.
 
-    `CHUNKED:` before a body says that it was sent in chunks. Refused for a request line that no server reads.
+    Its fields: `method`, `path` or `path_b64`, and where they are there `headers` (pairs), `body`, `http_version`.
+    `CHUNKED:` before a body says that it was sent in chunks; that, or its length, is then among the headers. KeyError,
+    TypeError, AttributeError or ValueError where a field is missing or of another type.
     """
-    version = line.get("http_version") or "HTTP/1.1"
-    check_request_line_version(version)
-    target = line["path"].encode("utf-8", "surrogateescape")
-    if any(byte in b" \t\r\n" for byte in target):
-        raise refused("line/version", "malformed request line. Percent-encode spaces in the path")
-    body = (line.get("body") or "").removeprefix("CHUNKED:")
-    headers = tuple(
-        (name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in line.get("headers") or ()
-    )
-    return RawRequest(line["method"].encode(), target, headers, body.encode("utf-8", "surrogateescape"), version)
+    encoded = line.get("path_b64")
+    target = b64decode(encoded, validate=True) if encoded else _bytes(line["path"])
+    headers = [(_bytes(name), _bytes(value)) for name, value in line.get("headers") or ()]
+    body = line.get("body") or ""
+    names = {name.lower() for name, _ in headers}
+    if body and not names & {b"content-length", b"transfer-encoding"}:
+        chunked = body.startswith(CHUNKED)
+        length = str(len(_bytes(body))).encode()
+        headers.append((b"Transfer-Encoding", b"chunked") if chunked else (b"Content-Length", length))
+    version = line_version(line.get("http_version") or "HTTP/1.1")
+    return RawRequest(_bytes(line["method"]), target, tuple(headers), _bytes(body.removeprefix(CHUNKED)), version)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

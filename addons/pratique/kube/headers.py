@@ -36,6 +36,7 @@ USER_AGENT_BYTES = 512
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _PRINTABLE = re.compile(rb"[\x20-\x7e]*\Z")
+_HOST = re.compile(rb"[A-Za-z0-9!$%&'()*+,.:;=_~\[\]-]*\Z")
 _LENGTH = re.compile(rb"[0-9]{1,18}\Z")
 _BEARER = b"base64url.bearer.authorization.k8s.io"
 _SINGLE = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"host", b"upgrade")
@@ -83,6 +84,7 @@ def read_headers(fields: tuple[tuple[bytes, bytes], ...]) -> Headers:
         if _BAD_VALUE.search(raw_value):
             raise refused("header/value", f"the header {quoted(raw_name)} has a control character. Send one line")
         found.setdefault(name, []).append(raw_value.strip(b" \t"))
+    _check_host_and_expect(found)
     for name in found:
         if name.startswith(b"impersonate") and name.replace(b"_", b"-").startswith(b"impersonate-"):
             raise refused(
@@ -94,6 +96,16 @@ def read_headers(fields: tuple[tuple[bytes, bytes], ...]) -> Headers:
             raise refused("header/duplicate", f"the header {quoted(name)} stands twice. Send it once")
     _refuse_bearer(found)
     return found
+
+
+def _check_host_and_expect(found: Headers) -> None:
+    """Both end here, but a hop in front may act on them: only what Go's net/http takes."""
+    for host in found.get(b"host", ()):
+        if not _HOST.match(host):
+            raise refused("header/host", f"malformed Host {quoted(host)}. Send a host name")
+    for value in found.get(b"expect", ()):
+        if value.lower() != b"100-continue":
+            raise refused("header/expect", f"the expectation {quoted(value)} is not known. Send 100-continue, or none")
 
 
 def _refuse_bearer(found: Headers) -> None:

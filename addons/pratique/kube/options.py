@@ -15,15 +15,15 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
+from pratique.kube.gotext import go_quote
 from pratique.kube.query import Query
 from pratique.kube.selectors import FieldTerm, SelectorError, exact_value, parse_fields, parse_labels
+from pratique.kube.times import TimeError, check_time
 
-_DIGITS = re.compile(r"[+-]?[0-9]+\Z")
-_PORT = re.compile(r"[0-9]+\Z")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
-# Python's int() refuses more than 4300 digits; an int64 has 19. Longer is out of range for Go as well, unless it is
-# zeros.
-_INT_CHARACTERS = 4000
+_INTEGER = re.compile(r"[+-]?([0-9]+)")
+_UNSIGNED = re.compile(r"([0-9]+)")
+# An int64 has 19. Python's int() refuses more than 4300.
+_INT_DIGITS = 25
 
 
 class OptionsError(ValueError):
@@ -62,17 +62,20 @@ def to_bool(value: str) -> bool:
 
 
 def to_int(value: str, what: str = "ParseInt", low: int = -(2**63), high: int = 2**63 - 1) -> int:
-    """`strconv.ParseInt(value, 10, 64)`. OptionsError with Go's text."""
-    if not (_DIGITS if what == "ParseInt" else _PORT).match(value):
-        raise OptionsError(f"strconv.{what}: parsing {_go_quote(value)}: invalid syntax")
-    number = int(value[:_INT_CHARACTERS])
-    if not low <= number <= high or len(value) > _INT_CHARACTERS:
-        raise OptionsError(f"strconv.{what}: parsing {_go_quote(value)}: value out of range")
+    """`strconv.ParseInt(value, 10, 64)`, or ParseUint. OptionsError with Go's text.
+
+    Go reads digit by digit: a number that is too large for its uint64 ends it, whatever follows.
+    """
+    match = (_INTEGER if what == "ParseInt" else _UNSIGNED).match(value)
+    digits = "" if match is None else match.group(1).lstrip("0")[:_INT_DIGITS]
+    number = int(digits or "0") * (-1 if value.startswith("-") else 1)
+    complete = match is not None and match.end() == len(value)
+    largest = 2**64 - 1 if what == "ParseInt" else high
+    if not complete and abs(number) <= largest:
+        raise OptionsError(f"strconv.{what}: parsing {go_quote(value)}: invalid syntax")
+    if not complete or not low <= number <= high:
+        raise OptionsError(f"strconv.{what}: parsing {go_quote(value)}: value out of range")
     return number
-
-
-def _go_quote(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _ports(values: list[str]) -> list[int]:
@@ -87,8 +90,10 @@ def _time(values: list[str]) -> str | None:
     """`Time.UnmarshalQueryParameter`; kept as text, the server compares it."""
     if values[0] in {"", "null"}:
         return None
-    if not _TIME.match(values[0]):
-        raise OptionsError(f'parsing time "{values[0]}" as "2006-01-02T15:04:05Z07:00": cannot parse "{values[0]}"')
+    try:
+        check_time(values[0])
+    except TimeError as error:
+        raise OptionsError(str(error)) from None
     return values[0]
 
 
@@ -150,6 +155,7 @@ LOG = {
     "follow": Kind.BOOL,
     "previous": Kind.BOOL,
     "sinceSeconds": Kind.INT_POINTER,
+    "sinceTime": Kind.TIME_POINTER,
     "timestamps": Kind.BOOL,
     "tailLines": Kind.INT_POINTER,
     "limitBytes": Kind.INT_POINTER,
@@ -238,7 +244,11 @@ def options_of(  # noqa: PLR0917 - the order of a URL
     found = table_of(group, resource, subresource, verb)
     try:
         if found is not None:
-            return {found[0]: decode(found[1], query.grouped())}, ""
+            given = query.grouped()
+            decoded = decode(found[1], given)
+            if "sinceTime" not in given:
+                decoded.pop("sinceTime", None)  # shown only where it was asked for
+            return {found[0]: decoded}, ""
         if verb in {"list", "watch"}:
             listed = listed or decode_list(query)
             return {"listOptions": listed.values}, listed.error

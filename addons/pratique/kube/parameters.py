@@ -42,7 +42,7 @@ _VERBS: dict[str, dict[str, Kind]] = {
 _PODS = {
     "exec": {**_COMMON, **options.EXEC},
     "attach": {**_COMMON, **options.ATTACH},
-    "log": {**_COMMON, **options.LOG, "sinceTime": Kind.TIME_POINTER},
+    "log": {**_COMMON, **options.LOG},
     "portforward": {**_COMMON, **options.PORT_FORWARD},
 }
 # OpenAPI's hash, health's verbose and exclude. Present-but-empty counts (`?verbose`), so they are pointers.
@@ -71,9 +71,18 @@ def known_parameters(attributes: RequestAttributes) -> Mapping[str, Kind]:
     """The table for this request; empty for a verb that the server does not route."""
     if not attributes.is_resource_request:
         return _NON_RESOURCE
-    if attributes.resource == "pods" and attributes.api_group == "" and attributes.subresource in _PODS:
+    if _has_pod_options(attributes):
         return _PODS[attributes.subresource]
     return _VERBS.get(attributes.verb, _COMMON)
+
+
+def takes_delete_options(attributes: RequestAttributes) -> bool:
+    """Whether the server reads this request as a deletion. exec, attach, portforward and log have options of their own."""
+    return attributes.is_resource_request and attributes.verb in _DELETIONS and not _has_pod_options(attributes)
+
+
+def _has_pod_options(attributes: RequestAttributes) -> bool:
+    return attributes.resource == "pods" and attributes.api_group == "" and attributes.subresource in _PODS
 
 
 def canonical_parameters(resolved: Resolved, *, proxied: bool) -> Parameters:
@@ -97,7 +106,7 @@ def canonical_parameters(resolved: Resolved, *, proxied: bool) -> Parameters:
             continue
         _check_values(name, kind, values)
         pairs += [(name, value) for value in _canonical(name, kind, values)]
-    if attributes.verb in _DELETIONS:
+    if takes_delete_options(attributes):
         delete = _delete_options(query)
         stay = _LIST if attributes.verb == "deletecollection" else _COMMON
         pairs = [pair for pair in pairs if pair[0] in stay]

@@ -82,6 +82,8 @@ RULES: dict[str, Rule] = {
     "header/value": Rule(400, "a control character in a header value splits requests", ("2.1", "2.12")),
     "header/count": Rule(400, "more headers than any client sends", ("2.1",)),
     "header/duplicate": Rule(400, "several values of a header that has one", ("2.1", "3.7")),
+    "header/host": Rule(400, "a character that no host name has; the server refuses it too", ("2.13",)),
+    "header/expect": Rule(417, "only 100-continue can be expected; the server answers the rest itself", ("2.3",)),
     "header/impersonate": Rule(403, "impersonation would act as someone else, ignoring it would too", ("2.7",)),
     "header/bearer-subprotocol": Rule(
         400, "a credential as WebSocket sub-protocol wins over an invalid bearer token", ("2.6",)

@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from pratique.kube.gotext import go_quote
+
 _LABEL_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]\Z")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAME_FORMAT = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _SUBDOMAIN_FORMAT = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _NAME_BYTES = 63
 _SUBDOMAIN_BYTES = 253
 _TOKEN = re.compile(r"[ \t\r\n]*(?:([=!(),><]+)\0?|([^=!(),>< \t\r\n\0]+)\0?|(\0|\Z))")
@@ -37,10 +40,14 @@ class FieldTerm(NamedTuple):
 
 
 def parse_fields(selector: str) -> tuple[FieldTerm, ...]:
-    """`fields.ParseSelector`: the terms in the server's order (sorted as text). SelectorError."""
+    """`fields.ParseSelector`: the terms in the server's order (sorted as text). SelectorError.
+
+    A term without a field and a value selects everything; the server leaves it out (`Transform`).
+    """
     if not selector:
         return ()
-    return tuple(_field_term(selector, part) for part in sorted(_split_terms(selector), key=_go_order) if part)
+    terms = [_field_term(selector, part) for part in sorted(_split_terms(selector), key=_go_order) if part]
+    return tuple(term for term in terms if term.field or term.value)
 
 
 def exact_value(terms: tuple[FieldTerm, ...], field: str) -> str | None:
@@ -195,7 +202,9 @@ class _LabelParser:
             kind, key = self.take()
         if kind != "id":
             raise SelectorError(f"found '{key}', expected: identifier")
-        _check(_label_key_errors(key), "<nil>", key)
+        errors = _label_key_errors(key)
+        if errors:
+            raise SelectorError(f"<nil>: Invalid value: {go_quote(key)}: {'; '.join(errors)}")
         if negated:
             return Requirement(key, "!", ())
         if self.peek()[0] in {"end", ","}:
@@ -254,17 +263,24 @@ class _LabelParser:
 
 
 def _checked(requirement: Requirement) -> Requirement:
-    if requirement.operator in {">", "<"} and not re.fullmatch(r"[+-]?[0-9]+", requirement.values[0]):
+    """`NewRequirement`, which tells all errors at once."""
+    found: dict[str, None] = {}
+    values = requirement.values
+    if requirement.operator in {">", "<"} and not _is_int64(values[0]):
         text = "for 'Gt', 'Lt' operators, the value must be an integer"
-        raise SelectorError(f'values[0]: Invalid value: "{requirement.values[0]}": {text}')
-    for index, value in enumerate(requirement.values):
-        _check(_label_value_errors(value), f"values[{index}][{requirement.key}]", value)
+        found[f"values[0]: Invalid value: {go_quote(values[0])}: {text}"] = None
+    for index, value in enumerate(values):
+        errors = _label_value_errors(value)
+        if errors:
+            found[f"values[{index}][{requirement.key}]: Invalid value: {go_quote(value)}: {'; '.join(errors)}"] = None
+    if found:
+        raise SelectorError(next(iter(found)) if len(found) == 1 else f"[{', '.join(found)}]")
     return requirement
 
 
-def _check(errors: list[str], path: str, value: str) -> None:
-    if errors:
-        raise SelectorError(f'{path}: Invalid value: "{value}": {"; ".join(errors)}')
+def _is_int64(value: str) -> bool:
+    digits = value.lstrip("+-").lstrip("0")
+    return _INTEGER.match(value) is not None and len(digits) < 20 and int(digits or 0) < 2**63 + value.startswith("-")
 
 
 def _label_key_errors(key: str) -> list[str]:
