@@ -25,6 +25,7 @@ from pratique.masking.known import KnownValues
 from pratique.masking.mask import Mask
 from pratique.masking.patterns import PatternSet
 from pratique.masking.plan import Plan
+from pratique.masking.raw import RawStream
 from pratique.masking.rules import MaskSet
 from pratique.masking.text import TextMasker, TextStream
 
@@ -60,6 +61,8 @@ class Stream(Protocol):
 
     @property
     def hits(self) -> dict[str, int]: ...
+    @property
+    def waits(self) -> bool: ...
     def feed(self, data: bytes) -> bytes: ...
     def flush(self) -> bytes: ...
     def close(self) -> bytes: ...
@@ -161,6 +164,10 @@ class Masker:
         """For `logs -f` and the output of an exec."""
         return MaskedText(self._text_masker) if self._applies else PassStream()
 
+    def raw_stream(self) -> Stream:
+        """For output that is no text: it passes as it is, or not at all."""
+        return RawStream(self._scope.known) if self._applies else PassStream()
+
     def mask_text(self, text: str) -> str:
         """Messages of a Status, texts of approvals, names of recordings."""
         return self._text_masker(_Hits()).mask_text(text) if self._applies else text
@@ -195,6 +202,11 @@ class WatchStream:
             return b"".join([self._event(line) for line in self._lines.feed(data)])
         except FramingError as error:
             raise MaskError(f"the watch is {error}") from None
+
+    @property
+    def waits(self) -> bool:
+        """Nothing waits that `flush` would show."""
+        return False
 
     def flush(self) -> bytes:
         """Part of an event cannot be masked: it waits."""
@@ -238,6 +250,8 @@ class _MaskerOf(Protocol):
 
 class PassStream:
     """For a client that no rule is for."""
+
+    waits = False
 
     def __init__(self) -> None:
         self.hits: dict[str, int] = {}

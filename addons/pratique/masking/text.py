@@ -125,10 +125,17 @@ class TextStream:
         self._key_lines = 0  # of the private key that we are in; 0: in none
         self._dropping = False  # the rest of this line is part of something too long
         self._sent = b""  # what flush() sent of the waiting part
+        self._flushed = True  # nothing came since flush()
+
+    @property
+    def waits(self) -> bool:
+        """Whether flush() would show more."""
+        return not (self._flushed or self._dropping or self._key_lines or len(self._text) == self._done)
 
     def feed(self, data: bytes) -> bytes:
         """What can be shown after `data` came."""
         self._text += data
+        self._flushed = False
         cut = self._text.rfind(b"\n") + 1
         shown = b""
         if cut > self._done:
@@ -139,6 +146,7 @@ class TextStream:
 
     def flush(self) -> bytes:
         """What waits, because nothing came for a while. Masked as if the line ended here."""
+        self._flushed = True
         if self._dropping or self._key_lines or len(self._text) == self._done:
             return b""
         masked = self._masker.render(self._text, self._done, len(self._text))
