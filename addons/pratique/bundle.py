@@ -41,6 +41,7 @@ from pratique.masking.masker import Masker
 from pratique.policy.addon import Policy
 from pratique.recorder.addon import Recorder
 from pratique.recorder.spool import Spool
+from pratique.recorder.tapes import TextMask
 
 SESSIONS_KNOWN = 4096
 """Sessions whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
@@ -104,7 +105,7 @@ class Bundle:
         policy = Policy(lambda: live.current.policies, holding)
         masking = Masking(lambda: live.current.masks, self._known_values)
         spool = Spool(state)
-        recorder = Recorder(spool, cluster, self._mask_request)
+        recorder = Recorder(spool, cluster, self._mask_request, self._mask_input)
         gate = Gate(upstream.source, upstream.server, holding.use)
         required = (identity, policy, masking, recorder, gate)
         self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, spool.close)
@@ -136,6 +137,14 @@ class Bundle:
             return b""
         masker = self._masker(canonical, state.client.name, state.session)
         return masker.mask_body("application/json", canonical.body).body
+
+    def _mask_input(self, state: Exchange) -> TextMask | None:
+        """What masks the recorded stdin of an exec; None unless a Recording document wants it recorded."""
+        if self._live is None or state.client is None or state.canonical is None:
+            return None
+        if not self._live.current.recording.stdin(state.client.name):
+            return None
+        return self._masker(state.canonical, state.client.name, state.session).text_stream()
 
     # --- while it runs ---
 

@@ -28,6 +28,8 @@ from pratique.kube.forms import line_version
 
 if TYPE_CHECKING:
     from pratique.identity.clients import Client
+    from pratique.tunnel.forward_spdy import PortAllowed
+    from pratique.tunnel.session import Output, Session, Tape
     from pratique.verdict import Verdict
 
 logger = logging.getLogger("pratique")
@@ -41,6 +43,8 @@ class Exchange:
     audit_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = 0.0
     client: Client | None = None
+    credential_sha256: str = ""
+    """Of the API key that was presented, as the Client document keeps it."""
     session: str = ""
     canonical: CanonicalRequest | None = None
     verdict: Verdict | None = None
@@ -65,6 +69,16 @@ class Exchange:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client left; nothing may be executed for it any more."""
     ended: bool = False
+    output: Output | None = None
+    """INVARIANT: without it (masking), `tape` (recorder) and `port_allowed` (policy), no upgrade is answered with 101."""
+    tape: Tape | None = None
+    port_allowed: PortAllowed | None = None
+    tunnel: Session | None = None
+    """What flows after the upgrade."""
+    rechecks: list[Callable[[], None]] = field(default_factory=list)
+    """Asked while a tunnel is open: each raises Refused when it must end."""
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+    """What each room does when the tunnel has ended; see `finish`."""
 
     def refuse(self, refusal: Refused) -> None:
         """The first refusal stands: later hooks still run after an answer was set."""
@@ -180,6 +194,16 @@ def guarded(on_fault: Callable[[http.HTTPFlow, Refused], None]) -> Callable[[Hoo
         return call  # type: ignore[return-value]  # same signature by construction
 
     return decorate
+
+
+def finish(state: Exchange) -> None:
+    """The tunnel has ended, or never began: every room puts its things away, exactly once, whatever another one does."""
+    while state.at_end:
+        ending = state.at_end.pop(0)
+        try:
+            ending()
+        except Exception as exc:  # noqa: BLE001 - the others must still have their turn
+            fault(state, exc, "exchange.finish")
 
 
 def kill(flow: Any) -> None:

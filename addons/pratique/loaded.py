@@ -7,7 +7,7 @@ old set stays and the error is logged loudly.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pratique.documents import fingerprint, read_folder
@@ -16,6 +16,7 @@ from pratique.identity.clients import Clients
 from pratique.identity.clusters import ClusterSpec, cluster_from
 from pratique.masking.rules import MaskSet, compile_masks
 from pratique.policy.decision import PolicySet, compile_policies
+from pratique.recorder.rules import RecordingRules
 
 logger = logging.getLogger("pratique")
 
@@ -28,6 +29,7 @@ class Loaded:
     clients: Clients
     policies: PolicySet
     masks: MaskSet
+    recording: RecordingRules
 
 
 def load(folder: Path) -> Loaded:
@@ -35,15 +37,15 @@ def load(folder: Path) -> Loaded:
     documents = read_folder(folder)
     errors: list[DocumentError] = []
     parts: list[object] = []
-    for read in (cluster_from, Clients.from_documents, compile_policies, compile_masks):
+    for read in (cluster_from, Clients.from_documents, compile_policies, compile_masks, RecordingRules.from_documents):
         try:
             parts.append(read(documents))
         except DocumentErrors as found:
             errors += found.errors
     if errors:
         raise DocumentErrors(errors)
-    cluster, clients, policies, masks = parts
-    return Loaded(cluster, clients, policies, masks)  # type: ignore[arg-type]  # in the order of the loop above
+    cluster, clients, policies, masks, recording = parts
+    return Loaded(cluster, clients, policies, masks, recording)  # type: ignore[arg-type]  # in the order of the loop above
 
 
 class Live:
@@ -71,6 +73,6 @@ class Live:
                 "a changed `kind: Cluster` needs a restart; the old one stays, the other documents are in force"
             )
         self._seen, self._said = seen, ""
-        self.current = Loaded(self.current.cluster, new.clients, new.policies, new.masks)
+        self.current = replace(new, cluster=self.current.cluster)
         logger.warning("documents reloaded from %s", self.folder)
         return True

@@ -93,6 +93,14 @@ OPTIONS = (
         "Kubernetes sends SIGKILL 30 s after SIGTERM; a stream ends in milliseconds",
     ),
     Setting(
+        "pratique_session_limit",
+        float,
+        4 * 3600.0,
+        "seconds",
+        "How long an exec, attach or port-forward may last.",
+        "the kubelet's own idle time-out (4 h), which a client's pings keep from ever running out",
+    ),
+    Setting(
         "pratique_plaintext",
         bool,
         False,
@@ -118,6 +126,8 @@ FORCED: tuple[tuple[str, Any, str], ...] = (
     ("onboarding", False, "nothing but the cluster is served"),
     ("keep_host_header", False, "the Host that is sent is the cluster's"),
     ("http3", False, "QUIC connections pass no TLS hook"),
+    ("rawtcp", False, "what follows an upgrade is carried by the gateway's own layer, or not at all"),
+    ("websocket", False, "what follows an upgrade is carried by the gateway's own layer, or not at all"),
 )
 
 # What an operator may not set otherwise: name, allowed value, reason.
@@ -131,8 +141,6 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
     ("allow_hosts", [], "hosts not in the list pass unjudged"),
     ("tcp_hosts", [], "raw TCP passes unjudged"),
     ("udp_hosts", [], "raw UDP passes unjudged"),
-    ("rawtcp", True, "without it a SPDY upgrade is cut off; what is tunnelled is judged at the upgrade"),
-    ("websocket", True, "without it a WebSocket upgrade is tunnelled unseen"),
     ("ssl_insecure", False, "the cluster's certificate is always verified"),
     ("validate_inbound_headers", True, "it is mitmproxy's guard against request smuggling"),
     ("normalize_outbound_headers", True, "HTTP/2 wants lower-case names"),

@@ -11,19 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.errors import FramingError
+from pratique.kube.channels import ERROR as STATUS
+from pratique.kube.channels import RESIZE, STDERR, STDIN, STDOUT, is_tar
 from pratique.recorder.casts import (
     MAX_INVALID,
     MAX_STATUS_BYTES,
-    RESIZE,
-    STATUS,
-    STDERR,
-    STDIN,
-    STDOUT,
     Cast,
     Event,
     Header,
     exit_code,
-    is_tar,
     read,
 )
 

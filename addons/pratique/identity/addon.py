@@ -5,6 +5,7 @@ Two entries of one room, because the credential is written only after everything
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ from mitmproxy import ctx, http
 
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
-from pratique.identity.clients import Clients
+from pratique.identity.clients import Clients, presented_hash
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
 from pratique.identity.server import Server
@@ -39,6 +40,7 @@ class Identity:
         if flow.is_replay:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
         state.client = self._clients().authenticate(raw.headers, state.started)
+        state.credential_sha256 = presented_hash(raw.headers)
         headers_only(raw)
         self._admit(state)
 
@@ -52,17 +54,24 @@ class Identity:
         state.admitted = name
 
     def response(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is None:
-            self._leave(flow)
+        """An upgraded connection stays open, and counts, until its tunnel ends."""
+        state = exchange(flow)
+        if flow.response is not None and flow.response.status_code == 101:
+            state.at_end.append(functools.partial(self._leave, state))
+            state.rechecks.append(functools.partial(self._recheck, state))
+        else:
+            self._leave(state)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._leave(flow)
+        self._leave(exchange(flow))
 
-    def websocket_end(self, flow: http.HTTPFlow) -> None:
-        self._leave(flow)
+    def _recheck(self, state: Exchange) -> None:
+        if not self._clients().holds(state.client, state.credential_sha256, time.time()):
+            raise Refused(
+                401, "Unauthorized", "the client's credential has expired or was revoked", rule="identity/ended"
+            )
 
-    def _leave(self, flow: http.HTTPFlow) -> None:
-        state = exchange(flow)
+    def _leave(self, state: Exchange) -> None:
         name, state.admitted = state.admitted, ""
         if name:
             self._open[name] -= 1

@@ -112,8 +112,7 @@ class Clients:
         Raises:
             Refused: (401) no, several, malformed, unknown or expired credentials.
         """
-        values = [value for name, value in headers if name.strip().lower() == b"authorization"]
-        token = _bearer(values[0]) if len(values) == 1 else ""
+        token = _token(headers)
         match = _KEY.fullmatch(token)
         client, keys = self._clients.get(match["client"], _NOBODY) if match else _NOBODY
         presented = key_hash(token)
@@ -122,6 +121,11 @@ class Clients:
         if client is None or not any(good):
             raise _unauthorized()
         return client
+
+    def holds(self, client: Client | None, sha256: str, now: float) -> bool:
+        """Whether a client that was authenticated with the key of this hash still would be."""
+        known, keys = self._clients.get(client.name, _NOBODY) if client is not None else _NOBODY
+        return known is not None and any(key.sha256 == sha256 and not _expired(key, now) for key in keys)
 
 
 _NOBODY: tuple[Client | None, tuple[ApiKey, ...]] = (None, (ApiKey("0" * 64),))
@@ -164,6 +168,16 @@ def client_document(name: str, sha256: str, waits: str = "refuse", expires: date
 
 def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()  # a JSON string is a YAML 1.2 double-quoted scalar
+
+
+def presented_hash(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The hash of the API key that the one `Authorization` header carries."""
+    return key_hash(_token(headers))
+
+
+def _token(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    values = [value for name, value in headers if name.strip().lower() == b"authorization"]
+    return _bearer(values[0]) if len(values) == 1 else ""
 
 
 def _bearer(value: bytes) -> str:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mitmproxy import ctx, http, tcp
+from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, layers, tunnel
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
@@ -22,8 +25,11 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from pratique import settings
 from pratique.errors import Refused, StartError
-from pratique.exchange import answer, exchange, find, kill
-from pratique.interlock.layers import EndStreams, Limits, RefuseConnection, StatusHttpLayer, error_response
+from pratique.exchange import Exchange, answer, exchange, find, kill
+from pratique.interlock.layers import Limits, RefuseConnection, StatusHttpLayer, error_response
+from pratique.interlock.tunnel import EndStreams, Watch
+from pratique.tunnel.opening import open_session
+from pratique.tunnel.session import Session, Terms
 
 logger = logging.getLogger("pratique")
 DRAIN_STEP_SECONDS = 0.02
@@ -55,7 +61,6 @@ class Interlock:
         self._finish = finish
         self._cleared: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
-        self._upgraded: set[str] = set()
         self._serving = False
         self._closed = "the gateway is starting"
 
@@ -126,7 +131,6 @@ class Interlock:
 
     def client_disconnected(self, client: Client) -> None:
         self._cleared.pop(client.id, None)
-        self._upgraded.discard(client.id)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         """Only HTTP to the cluster, over TLS unless the operator allowed plaintext. Overrides what mitmproxy guessed before."""
@@ -151,7 +155,7 @@ class Interlock:
         stack /= layers.ServerTLSLayer(context)
         if tls:
             stack /= layers.ClientTLSLayer(context)
-        stack /= StatusHttpLayer(context, limits, _left)
+        stack /= StatusHttpLayer(context, limits, _left, Watch(self._tunnel_opened, self._tunnel_closed))
         first: layer.Layer = stack[0]
         return first
 
@@ -212,9 +216,30 @@ class Interlock:
         if state is None or not state.shown or not state.recorded:
             raise Refused(502, "BadGateway", "the response was not masked and recorded", rule="interlock/response")
         if flow.response is not None and flow.response.status_code == 101:
-            if not state.cleared or state.canonical is None or not state.canonical.upgrade:
-                raise Refused(502, "BadGateway", "an upgrade that was not asked for", rule="interlock/upgrade")
-            self._upgraded.add(flow.client_conn.id)
+            state.tunnel = self._tunnel(flow.response, state)
+
+    def _tunnel(self, response: http.Response, state: Exchange) -> Session:
+        """INVARIANT: no byte follows an upgrade that is not decoded, judged, masked and recorded."""
+        canonical = state.canonical
+        if not state.cleared or canonical is None or not canonical.upgrade:
+            raise Refused(502, "BadGateway", "an upgrade that was not asked for", rule="interlock/upgrade")
+        if state.output is None or state.tape is None or state.port_allowed is None:
+            raise Refused(502, "BadGateway", "a room was not there for this upgrade", rule="interlock/tunnel")
+        state.rechecks.append(self._recheck)
+        return open_session(
+            canonical,
+            Switched.of(response),
+            subresource=canonical.attributes.subresource,
+            terms=Terms(time.monotonic(), ctx.options.pratique_session_limit, functools.partial(os.urandom, 4)),
+            output=state.output,
+            port_allowed=state.port_allowed,
+        )
+
+    def _recheck(self) -> None:
+        if not self._serves():
+            raise Refused(
+                503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed"
+            )
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._done(flow)
@@ -250,28 +275,11 @@ class Interlock:
         except Exception:  # noqa: BLE001 - nothing stands behind this
             kill(flow)
 
-    # --- what is tunnelled after an upgrade ---
+    def _tunnel_opened(self, flow: http.HTTPFlow) -> None:
+        self._streams[flow.id] = 1
 
-    def tcp_start(self, flow: tcp.TCPFlow) -> None:
-        """SPDY. `flow.kill()` does not stop a live TCP flow, so the connection itself is closed."""
-        if flow.client_conn.id not in self._upgraded:
-            close_connection(flow.client_conn)
-
-    def tcp_message(self, flow: tcp.TCPFlow) -> None:
-        """Mitmproxy keeps every message of a connection in memory."""
-        if flow.client_conn.id not in self._upgraded:
-            flow.messages[-1].content = b""
-            close_connection(flow.client_conn)
-        del flow.messages[:-1]
-
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is None:
-            return
-        state = find(flow)
-        if state is None or not state.cleared:
-            flow.websocket.messages[-1].drop()
-            close_connection(flow.client_conn)
-        del flow.websocket.messages[:-1]
+    def _tunnel_closed(self, flow: http.HTTPFlow) -> None:
+        self._streams.pop(flow.id, None)
 
     async def done(self) -> None:
         """End open streams as if the cluster had ended them: clients see an end, not a broken connection."""
@@ -290,8 +298,15 @@ def _left(flow: http.HTTPFlow) -> None:
         state.gone.set()
 
 
-def close_connection(client: Client) -> None:
-    """Close a live client connection; mitmproxy then closes its upstream."""
-    for handler in ctx.master.addons.get("proxyserver").connections.values():
-        if handler.client is client and (transport := handler.transports.get(client)) and transport.handler:
-            transport.handler.cancel("closed by pratique")
+@dataclass(frozen=True)
+class Switched:
+    """What the cluster's 101 says."""
+
+    upgrade: str
+    subprotocol: str
+
+    @classmethod
+    def of(cls, response: http.Response) -> Switched:
+        upgrade = response.headers.get("upgrade", "")
+        chosen = "sec-websocket-protocol" if upgrade.lower() == "websocket" else "x-stream-protocol-version"
+        return cls(upgrade, response.headers.get(chosen, ""))

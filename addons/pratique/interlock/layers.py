@@ -1,8 +1,9 @@
-"""mitmproxy's HTTP layers, with three differences. Set through the `next_layer` hook, mitmproxy's own extension point.
+"""mitmproxy's HTTP layers, with four differences. Set through the `next_layer` hook, mitmproxy's own extension point.
 
 1. Every error that mitmproxy answers by itself (upstream down, malformed request) is a Kubernetes Status, not a web page.
 2. Request and response bodies have limits of their own, and a request head is looked at before it is parsed.
 3. A client that leaves is noticed at once (HTTP/2 resets fire no hook), and streams can be ended in an orderly way.
+4. After a 101 the connection is carried by `TunnelLayer`.
 
 Relies on mitmproxy 12.2's `proxy.layers.http`; `tests/interlock/test_layers.py` fails when an upgrade changes it.
 """
@@ -23,6 +24,7 @@ from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestProtocolError,
     ResponseEndOfMessage,
+    ResponseHeaders,
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
@@ -30,7 +32,9 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from pratique.errors import Refused
+from pratique.exchange import exchange, find, finish
 from pratique.interlock.head import check_head
+from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
 from pratique.kube import status
 
 Commands = Generator[commands.Command, Any, Any]
@@ -42,11 +46,6 @@ REASONS = {
     502: "BadGateway",
     504: "Timeout",
 }
-
-
-@dataclass
-class EndStreams(events.Event):
-    """End every stream of a connection as if the cluster had ended it."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,34 @@ class StatusHttp2Server(Http2Server):
 
 
 class LimitedHttpStream(HttpStream):
-    """One request. `limits` and `left` are set by the layer that makes it."""
+    """One request. `limits`, `left` and `watch` are set by the layer that makes it."""
 
     limits: Limits
     left: Callable[[Any], None]
+    watch: Watch
+    switched = False
+    """The cluster has answered 101, so its connection serves no other request."""
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        self.switched = event.response.status_code == 101
+        yield from super().state_wait_for_response_headers(event)
+
+    def send_response(self, already_streamed: bool = False) -> Commands:  # noqa: FBT001, FBT002 - mitmproxy's signature
+        yield from super().send_response(already_streamed)
+        if self.child_layer is None and (state := find(self.flow)) is not None:
+            finish(state)
+
+    def flow_done(self) -> Commands:
+        if self.flow.response is None or self.flow.response.status_code != 101:
+            if self.switched:
+                yield commands.CloseConnection(self.context.server)
+            yield from super().flow_done()
+            return
+        self.flow.live = False
+        self.child_layer = TunnelLayer(self.context, self.flow, exchange(self.flow), self.watch)
+        self._handle_event = self.passthrough
+        yield from self.child_layer.handle_event(events.Start())
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def check_body_size(self, request: bool) -> Commands:  # noqa: FBT001 - mitmproxy's signature
         limit = self.limits.request if request else self.limits.response
@@ -157,10 +180,11 @@ class LimitedHttpStream(HttpStream):
 class StatusHttpLayer(HttpLayer):
     """The HTTP layer of one client connection."""
 
-    def __init__(self, ctx: context.Context, limits: Limits, left: Callable[[Any], None]) -> None:
+    def __init__(self, ctx: context.Context, limits: Limits, left: Callable[[Any], None], watch: Watch) -> None:
         super().__init__(ctx, HTTPMode.transparent)
         self._limits = limits
         self._left = left
+        self._watch = watch
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
@@ -169,13 +193,13 @@ class StatusHttpLayer(HttpLayer):
             )
             self.connections.setdefault(self.context.client, server(self.context.fork()))
         if isinstance(event, EndStreams):
-            yield from self._end_streams()
+            yield from self._end_streams(event)
             return
         yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
         stream = LimitedHttpStream(self.context.fork(), stream_id)
-        stream.limits, stream.left = self._limits, self._left
+        stream.limits, stream.left, stream.watch = self._limits, self._left, self._watch
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
@@ -184,9 +208,11 @@ class StatusHttpLayer(HttpLayer):
             self._left(child.flow)
         yield from super().event_to_child(child, event)
 
-    def _end_streams(self) -> Commands:
+    def _end_streams(self, event: EndStreams) -> Commands:
         for stream in list(self.streams.values()):
-            if stream.server_state == stream.state_stream_response_body:
+            if isinstance(stream.child_layer, TunnelLayer):
+                yield from self.event_to_child(stream, event)
+            elif stream.server_state == stream.state_stream_response_body:
                 server: Connection = stream.flow.server_conn
                 yield from self.event_to_child(stream, ResponseEndOfMessage(stream.stream_id))
                 yield commands.CloseConnection(server)

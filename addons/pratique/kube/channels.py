@@ -1,6 +1,6 @@
 """Channels of exec and attach (`v4.channel.k8s.io`, `v5.channel.k8s.io`; KEP-4006), and terminal sizes.
 
-Belongs here: channel numbers, half-close, resize JSON. Not here: frames (`websocket.py`, `spdy.py`), what a client may
+Belongs here: channel numbers, half-close, resize JSON, commands whose output is no text. Not here: frames (`websocket.py`, `spdy.py`), what a client may
 send (`pratique.tunnel`).
 
 One WebSocket message is one channel byte and its payload. The same numbers stand for the streams of SPDY. Source:
@@ -9,6 +9,7 @@ client-go 1.36 `tools/remotecommand`, cri-streaming 1.36.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -85,3 +86,9 @@ def half_closed(payload: bytes) -> int:
     if len(payload) != 1 or payload[0] >= CHANNELS:
         raise FramingError("a half-close that is not one byte, the number of a channel")
     return payload[0]
+
+
+def is_tar(argv: Iterable[str]) -> bool:
+    """Whether a command is one end of `kubectl cp`: `tar cf - …` or `tar xf - …`, in any spelling of kubectl's."""
+    words = list(argv)
+    return bool(words) and words[0].rpartition("/")[2] == "tar" and "-" in words[1:4]

@@ -11,7 +11,9 @@ from mitmproxy.net.http import status_codes
 
 from pratique.errors import MaskError, PratiqueError, Refused
 from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
+from pratique.kube.channels import is_tar
 from pratique.kube.response import response_headers, warning
+from pratique.masking.frames import ChannelMasker
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.masking.oracles import refuse_oracles
@@ -79,9 +81,19 @@ class Masking:
         response.headers = http.Headers([*kept, *framing])
         response.reason = status_codes.RESPONSES.get(response.status_code, "")  # the cluster's own could hold a value
         if upgrade:
+            state.output = self._output(state, masker)
             state.shown = True
         elif 200 <= response.status_code < 300 and _streams(state):
             self._stream(flow, state, masker)
+
+    @staticmethod
+    def _output(state: Exchange, masker: Masker) -> ChannelMasker:
+        """What the tunnel shows goes through this."""
+        options = state.canonical.options if state.canonical else {}
+        asked = options.get("podExecOptions") or options.get("podAttachOptions") or {}
+        output = ChannelMasker(masker, tty=bool(asked.get("tty")), archive=is_tar(asked.get("command") or ()))
+        state.at_end.append(lambda: state.masked.update(output.hits))
+        return output
 
     def _stream(self, flow: http.HTTPFlow, state: Exchange, masker: Masker) -> None:
         response = flow.response

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from mitmproxy import http
@@ -45,17 +47,48 @@ class Policy:
             if verdict.action is Action.REQUIRE_APPROVAL:
                 state.approval, verdict = approval, verdict.approved(approval)
         state.verdict = verdict
+        if state.canonical.upgrade:
+            state.port_allowed = functools.partial(self._port_allowed, state)
+            state.rechecks.append(functools.partial(self._recheck, state))
         _apply(flow, state.canonical)
 
-    def _decide(self, state: Exchange, canonical: CanonicalRequest) -> Verdict:
+    def _request(self, state: Exchange, canonical: CanonicalRequest) -> PolicyRequest:
         if state.client is None:
             raise Refused(401, "Unauthorized", "the client was not authenticated", rule="policy/client")
-        request = PolicyRequest.from_canonical(state.client.name, canonical, state.client.labels)
-        verdict = self._policies().decide(request)
+        return PolicyRequest.from_canonical(state.client.name, canonical, state.client.labels)
+
+    def _decide(self, state: Exchange, canonical: CanonicalRequest) -> Verdict:
+        verdict = self._policies().decide(self._request(state, canonical))
         state.verdict = verdict
         if verdict.action is Action.DENY:
             raise denied(verdict, canonical)
         return verdict
+
+    def _port_allowed(self, state: Exchange, port: int) -> str:
+        """Why a port-forward may not reach this port; "" if it may. Asked when a stream to it is opened."""
+        if state.canonical is None or state.verdict is None:
+            return "no verdict was reached for this request"
+        request = self._request(state, state.canonical)
+        if request.ports and port not in request.ports:
+            return f"the request was for {', '.join(map(str, request.ports))}"
+        verdict = self._policies().decide(replace(request, ports=(port,)))
+        return "" if _stands(verdict, state) else f"it is not allowed ({', '.join(verdict.rules) or 'no rule'})"
+
+    def _recheck(self, state: Exchange) -> None:
+        """While a tunnel is open: raises Refused when the policy would not let it be opened now."""
+        if state.canonical is None:
+            return
+        verdict = self._policies().decide(self._request(state, state.canonical))
+        if not _stands(verdict, state):
+            raise denied(verdict, state.canonical)
+
+
+def _stands(verdict: Verdict, state: Exchange) -> bool:
+    """Whether an open tunnel may go on: it is allowed, or what it needs was granted by its approval, rule for rule."""
+    if verdict.allows:
+        return True
+    granted = state.verdict.rules if state.verdict is not None and state.approval else ()
+    return verdict.action is Action.REQUIRE_APPROVAL and not verdict.errors and set(verdict.rules) <= set(granted)
 
 
 def denied(verdict: Verdict, canonical: CanonicalRequest) -> Refused:

@@ -16,6 +16,7 @@ MERGE_PATCH = "merge-patch"
 STRATEGIC_PATCH = "strategic-merge-patch"
 APPLY_PATCH = "apply-patch"
 
+_TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 _REHEARSED_VERBS = frozenset({"create", "update", "patch", "delete"})
 
@@ -99,7 +100,7 @@ class PolicyRequest:
             result=result,
             dry_run=bool(canonical.dry_run),
             exec=_exec_options(canonical.attributes, options),
-            ports=_ports(canonical.attributes, options),
+            ports=_ports(canonical, options),
             upgrade=canonical.upgrade or "",
         )
 
@@ -210,12 +211,13 @@ def _exec_options(attributes: Attributes, options: Any) -> ExecOptions | None:
     )
 
 
-def _ports(attributes: Attributes, options: Any) -> tuple[int, ...] | None:
-    """`ports=` of a port-forward; clients mostly leave it out and name the port when they open a stream: None."""
-    if attributes.subresource != "portforward":
+def _ports(canonical: Any, options: Any) -> tuple[int, ...] | None:
+    """`ports=` of a port-forward. Left out, they come when a stream is opened, where the protocol names them there: ()."""
+    if canonical.attributes.subresource != "portforward":
         return None
-    values = _decoded(options, "podPortForwardOptions")
-    return tuple(values.get("ports") or ()) or None if values else None
+    values = _decoded(options, "podPortForwardOptions") or {}
+    named_by_streams = canonical.upgrade == "SPDY/3.1" or _TUNNEL in canonical.subprotocols
+    return tuple(values.get("ports") or ()) or (() if named_by_streams else None)
 
 
 def _decoded(options: Any, kind: str) -> Mapping[str, Any] | None:

@@ -5,23 +5,29 @@ INVARIANT: a response is `recorded` only after its record is on disk; the interl
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable
 
-from mitmproxy import http, tcp
+from mitmproxy import http
 from mitmproxy.connection import Client, Server
 from mitmproxy.io import FlowWriter
 
 from pratique.errors import RecordError, Refused
 from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
+from pratique.kube.channels import is_tar
 from pratique.recorder import layout
+from pratique.recorder.casts import Cast, Header
 from pratique.recorder.record import Opened, Record, Stage
 from pratique.recorder.scrub import argv_of, scrub_headers, scrub_path, scrub_query
 from pratique.recorder.spool import Spool
+from pratique.recorder.tapes import ExecTape, ForwardTape, Lines, TextMask
+from pratique.tunnel.session import Event, Note
 
 BODY_BYTES = 1 << 20
 """Of a body that are stored; size and SHA-256 tell the rest. A recorded 100 MB list is no help to an auditor."""
@@ -44,14 +50,20 @@ class Recorder:
 
     name = "recorder"
 
-    def __init__(self, spool: Spool, cluster: str, mask_request: Callable[[Exchange], bytes]) -> None:
-        """`mask_request` gives the request body as it may be stored."""
+    def __init__(
+        self,
+        spool: Spool,
+        cluster: str,
+        mask_request: Callable[[Exchange], bytes],
+        mask_input: Callable[[Exchange], TextMask | None],
+    ) -> None:
+        """`mask_request`: the request body as it may be stored. `mask_input`: None where stdin is not recorded."""
         self._spool = spool
         self._cluster = cluster
         self._mask_request = mask_request
+        self._mask_input = mask_input
         self._sessions: dict[tuple[str, str], str] = {}
         self._users: dict[str, set[str]] = {}
-        self._tunnels: dict[str, http.HTTPFlow] = {}
 
     # --- before anything is sent ---
 
@@ -117,24 +129,20 @@ class Recorder:
     def response(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         upgrade = flow.response is not None and flow.response.status_code == 101
+        if upgrade:
+            state.tape = self._tape(flow, state)
+            state.at_end.append(functools.partial(self._end_tunnel, flow, state.tape))
         self._append(flow, state, Stage.STARTED if upgrade else Stage.COMPLETE)
         state.recorded = True
-        if upgrade and flow.websocket is None:
-            self._tunnels[flow.client_conn.id] = flow
-
-    def tcp_end(self, flow: tcp.TCPFlow) -> None:
-        """A SPDY tunnel ended; mitmproxy gives it a flow of its own."""
-        if (request := self._tunnels.pop(flow.client_conn.id, None)) is not None:
-            self._end(request)
-
-    def tcp_error(self, flow: tcp.TCPFlow) -> None:
-        self.tcp_end(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._end(flow)
 
-    def websocket_end(self, flow: http.HTTPFlow) -> None:
-        self._end(flow)
+    def _end_tunnel(self, flow: http.HTTPFlow, tape: SpoolTape) -> None:
+        try:
+            tape.end(time.monotonic())
+        finally:
+            self._end(flow)
 
     def _end(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
@@ -143,6 +151,30 @@ class Recorder:
                 self._append(flow, state, Stage.COMPLETE)
         except Exception as exc:  # noqa: BLE001 - nothing is served after this hook; `healthy` stops what follows
             fault(state, exc, "recorder.end")
+
+    # --- what flows after an upgrade ---
+
+    def _tape(self, flow: http.HTTPFlow, state: Exchange) -> SpoolTape:
+        started, now = time.monotonic(), time.time()
+        attributes = state.canonical.attributes if state.canonical else None
+        if attributes is None or attributes.subresource == "portforward":
+            return SpoolTape(self._spool, state, flow.id, ForwardTape(now - started))
+        options = state.canonical.options if state.canonical else {}
+        asked = options.get("podExecOptions") or options.get("podAttachOptions") or {}
+        mask_input = self._mask_input(state)
+        argv = argv_of(flow.request.data.path.decode("latin-1").partition("?")[2])
+        title = f"{attributes.subresource} {attributes.namespace}/{attributes.name} {asked.get('container') or ''}"
+        cast = Cast(
+            Header(int(now), shlex.join(argv), title.strip()),
+            started,
+            tty=bool(asked.get("tty")),
+            record_input=mask_input is not None,
+            archive=is_tar(asked.get("command") or ()),
+        )
+        tape = SpoolTape(self._spool, state, flow.id, ExecTape(cast, mask_input))
+        if state.approval:
+            tape.write(started, [Note(f"approved: {state.approval}")])
+        return tape
 
     # --- the record ---
 
@@ -166,6 +198,9 @@ class Recorder:
             if state.streaming
             else (len(body), hashlib.sha256(body).hexdigest())
         )
+        note = ""
+        if isinstance(state.tape, SpoolTape):
+            size, digest, note = state.tape.bytes, state.tape.sha256, state.tape.summary
         verdict = state.verdict
         return Record(
             flow=flow.id,
@@ -199,6 +234,7 @@ class Recorder:
             response_sha256=digest if size else "",
             user_agent=flow.request.headers.get("user-agent", "")[:256],
             source_ip=_source_ip(flow.client_conn),
+            note=note if stage is Stage.COMPLETE else "",
         )
 
     def _copy(self, flow: http.HTTPFlow, state: Exchange, meta: Record) -> http.HTTPFlow:
@@ -241,6 +277,40 @@ def _headers(headers: http.Headers) -> http.Headers:
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
     kept, _dropped = scrub_headers(pairs)
     return http.Headers([(name.encode("latin-1", "replace"), value.encode("utf-8", "replace")) for name, value in kept])
+
+
+class SpoolTape:
+    """The recording of one tunnel, written as it goes: a part of its session's, chained like every other."""
+
+    def __init__(self, spool: Spool, state: Exchange, flow_id: str, lines: Lines) -> None:
+        self._spool = spool
+        self._session = state.session
+        self._part = f"{flow_id}.{lines.suffix}"
+        self._lines = lines
+
+    def write(self, now: float, events: list[Event]) -> None:
+        """RecordError: what is not on disk must not be sent."""
+        self._append(self._lines.add(now, events))
+
+    def end(self, now: float) -> None:
+        """RecordError."""
+        self._append(self._lines.end(now))
+
+    def _append(self, lines: bytes) -> None:
+        if lines:
+            self._spool.event(self._session, self._part, lines)
+
+    @property
+    def bytes(self) -> int:
+        return self._lines.shown.bytes
+
+    @property
+    def sha256(self) -> str:
+        return self._lines.shown.sha256
+
+    @property
+    def summary(self) -> str:
+        return f"{self._lines.summary}, {self._part}"
 
 
 class _Digest:

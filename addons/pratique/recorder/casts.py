@@ -21,9 +21,7 @@ from typing import Any
 import msgspec
 
 from pratique.errors import FramingError
-
-STDIN, STDOUT, STDERR, STATUS, RESIZE = range(5)
-"""Channels of `v4.channel.k8s.io` (KEP-4006)."""
+from pratique.kube.channels import STDERR, STDIN, STDOUT
 
 DEFAULT_WIDTH, DEFAULT_HEIGHT = 80, 24
 
@@ -93,11 +91,19 @@ class _Channel:
 class Cast:
     """Writes one cast. Every method returns the bytes to append (whole lines, perhaps none).
 
-    `started` and all times are seconds of one clock; times that run backwards are held. `record_input` stores stdin.
+    `started` and all times are seconds of one clock; times that run backwards are held. `record_input` stores stdin;
+    `archive` (one end of `kubectl cp`) stores stdin and stdout as sizes and hashes from the start.
     """
 
     def __init__(
-        self, header: Header, started: float, *, tty: bool, record_input: bool = False, limit: int = MAX_CAST_BYTES
+        self,
+        header: Header,
+        started: float,
+        *,
+        tty: bool,
+        record_input: bool = False,
+        archive: bool = False,
+        limit: int = MAX_CAST_BYTES,
     ) -> None:
         self._header = header
         self._started = started
@@ -111,6 +117,8 @@ class Cast:
         self._status = bytearray()
         self._resize = bytearray()
         self._channels = {number: _Channel(tty) for number in (STDIN, STDOUT, STDERR)}
+        for number in (STDIN, STDOUT):
+            self._channels[number].hidden = archive
         self._stdin_bytes = 0
 
     @property
@@ -142,7 +150,7 @@ class Cast:
     def end(self, time: float) -> bytes:
         """The last lines: what was not shown (sizes, hashes) and the exit code. Nothing may follow."""
         lines = [self._flush(time, number) for number in (STDOUT, STDERR, STDIN)]
-        if self._stdin_bytes and not self._input:
+        if self._stdin_bytes and not self._input and not self._channels[STDIN].hidden:
             lines.append(self.marker(time, f"stdin: {self._stdin_bytes} bytes, not recorded"))
         code = self.exit_code
         lines.append(self.marker(time, "ended without a status" if code is None else f"exit {code}"))
@@ -166,7 +174,8 @@ class Cast:
 
     def _stdin(self, time: float, data: bytes) -> bytes:
         self._stdin_bytes += len(data)
-        return self._text(time, self._channels[STDIN], "i", data) if self._input else b""
+        channel = self._channels[STDIN]
+        return self._text(time, channel, "i", data) if self._input or channel.hidden else b""
 
     def _resized(self, time: float, data: bytes) -> bytes:
         """Resizes are JSON values, each ended by a newline; one that is malformed is passed over."""
@@ -224,7 +233,7 @@ class Cast:
         channel = self._channels[number]
         code = "i" if number == STDIN else "o"
         lines = b"" if channel.hidden else self._show(time, channel, code, b"", final=True)
-        if channel.hidden:
+        if channel.hidden and channel.size:
             name = ("stdin", "stdout", "stderr")[number]
             lines += self.marker(time, f"{name}: {channel.size} bytes not shown, sha256 {channel.digest.hexdigest()}")
         return lines
@@ -281,9 +290,3 @@ def read(lines: Iterable[bytes]) -> Iterator[Event]:
 def _check_header(header: dict[str, Any]) -> None:
     if header.get("version") != 2:
         raise FramingError("a cast is not version 2", 0)
-
-
-def is_tar(argv: Iterable[str]) -> bool:
-    """Whether a command is one end of `kubectl cp`: `tar cf - …` or `tar xf - …`, in any spelling of kubectl's."""
-    words = list(argv)
-    return bool(words) and words[0].rpartition("/")[2] == "tar" and "-" in words[1:4]

@@ -1,7 +1,7 @@
 """I/O: exec and attach over WebSocket: sub-protocols, channels, resize, half-close, and the Status at the end.
 
-The wire is that of exec-protocol.md §2 (k8s.io/apimachinery remotecommand, cri-streaming 1.36). SPDY is not spoken
-here: a POST is answered with a Status (see `actions`).
+The wire is that of exec-protocol.md §2 (k8s.io/apimachinery remotecommand, cri-streaming 1.36). `spdy.SpdyChannels` is
+the same over SPDY.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tornado.iostream import StreamClosedError
 
@@ -129,8 +129,18 @@ def internal_status(text: str) -> JSON:
             "details": {"causes": causes}, "code": 500}  # fmt: skip
 
 
+class AnyChannels(Protocol):
+    """Numbered channels, over WebSocket or SPDY."""
+
+    @property
+    def half_close(self) -> bool: ...
+    async def send(self, channel: int, data: bytes) -> None: ...
+    async def receive(self) -> tuple[int, bytes] | None: ...
+    async def finish(self, result: JSON) -> None: ...
+
+
 async def run_exec(
-    channels: Channels, argv: list[str], options: ExecOptions, start: Callable[[], Awaitable[Process]]
+    channels: AnyChannels, argv: list[str], options: ExecOptions, start: Callable[[], Awaitable[Process]]
 ) -> None:
     """Run one exec session to its end; never raises for what client or process do."""
     with contextlib.suppress(StreamClosedError):
@@ -154,7 +164,7 @@ async def run_exec(
             process.close()
 
 
-async def _process_to_client(channels: Channels, process: Process, written: tuple[int, ...]) -> int:
+async def _process_to_client(channels: AnyChannels, process: Process, written: tuple[int, ...]) -> int:
     async def copy(channel: int, reader: asyncio.StreamReader) -> None:
         async for data in pieces(reader):
             if channel in written:
@@ -165,7 +175,7 @@ async def _process_to_client(channels: Channels, process: Process, written: tupl
     return await process.wait()
 
 
-async def _client_to_process(channels: Channels, process: Process, *, stdin: bool) -> None:
+async def _client_to_process(channels: AnyChannels, process: Process, *, stdin: bool) -> None:
     """Ends when the client is gone, or breaks the half-close rule."""
     while (message := await channels.receive()) is not None:
         channel, data = message
@@ -186,7 +196,7 @@ def _resize(process: Process, data: bytes) -> None:
         process.resize(int(size["Width"]) & 0xFFFF, int(size["Height"]) & 0xFFFF)
 
 
-async def run_attach(channels: Channels, options: ExecOptions, logs: Logs, place: Place) -> None:
+async def run_attach(channels: AnyChannels, options: ExecOptions, logs: Logs, place: Place) -> None:
     """Attach shows what the container logs from now on, until the client goes; input is discarded."""
     queue: asyncio.Queue[Line] = asyncio.Queue()
     stop = logs.follow(place, queue.put_nowait)

@@ -11,19 +11,17 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import RequestHandler
 
-from pratique.sandbox import bodies, execs, lists, routes, status, streams
+from pratique.sandbox import bodies, lists, routes, status, streams, upgrades
 from pratique.sandbox.accept import choose
 from pratique.sandbox.authenticator import ThrottledError, TokenError, User
 from pratique.sandbox.endpoints import LIST_FORMS, Answer, Call
 from pratique.sandbox.logs import container_of, selected
-from pratique.sandbox.process import Process
 from pratique.sandbox.query import Query
 from pratique.sandbox.record import RecordedRequest
 from pratique.sandbox.resources import Resource
-from pratique.sandbox.websocket import WebSocket, accept_key
 
 if TYPE_CHECKING:
     from pratique.sandbox.cluster import Cluster
@@ -87,7 +85,7 @@ class ApiHandler(RequestHandler):
         if len(call.body) > bodies.MAX_BODY:
             raise status.too_large()
         if route.resource and route.subresource in UPGRADES and route.subresource in route.resource.subresources:
-            await self._serve_upgrade(call, route.resource)
+            await upgrades.serve(self, call, route.resource)
         elif route.resource and route.subresource == "log" and route.resource.plural == "pods":
             await self._serve_log(call, route.resource)
         elif route.resource and call.method == "GET" and not route.subresource and self._is_watch(call):
@@ -209,51 +207,22 @@ class ApiHandler(RequestHandler):
             await self._stream(chunks(), text_type)
 
     # -- exec, attach, port-forward ------------------------------------------------------------------------------------
-    async def _serve_upgrade(self, call: Call, resource: Resource) -> None:
-        if call.method not in {"GET", "POST"}:
-            raise status.method_not_allowed(resource, call.method)
-        pod = self.cluster.api.get(resource, call.route.namespace, call.route.name)
-        if "upgrade" not in call.headers.get("connection", "").lower():
-            raise status.bad_request("Upgrade request required")
-        if call.headers.get("upgrade", "").lower() != "websocket" or call.method != "GET":
-            raise status.bad_request("the sandbox speaks WebSocket only, not SPDY: use kubectl 1.31 or newer")
-        if call.route.subresource == "portforward":
-            raise status.bad_request("the sandbox has no port-forward: its pods have no network")
-        container = container_of(pod, call.query.first("container"))
-        options = execs.ExecOptions.of(call.query)
-        offered = [item.strip() for item in call.headers.get("sec-websocket-protocol", "").split(",") if item.strip()]
-        try:
-            protocol = execs.choose(offered)
-        except execs.Refused:
-            self._write_answer(Answer(b"", 403, content_type="text/plain"))
-            return
-        channels = execs.Channels(self._websocket(call, protocol), protocol)
-        if call.route.subresource == "attach":
-            place = (call.route.namespace, call.route.name, container)
-            await execs.run_attach(channels, options, self.cluster.logs, place)
-        else:
-            argv = call.query.all("command")
-            folder, env = self.cluster.scratch(pod, container), self.cluster.environment(pod, container)
-            await execs.run_exec(
-                channels, argv, options, lambda: Process.start(argv, folder, env, stdin=options.stdin, tty=options.tty)
-            )
+    def refuse_upgrade(self, answer: Answer) -> None:
+        self._write_answer(answer)
 
-    def _websocket(self, call: Call, protocol: str) -> WebSocket:
+    def switch(self, headers: dict[str, str]) -> IOStream:
         """Answer 101 and take the stream away from tornado."""
         self.clear()
         self.set_status(101)
         self.clear_header("Content-Type")
-        self.set_header("Upgrade", "websocket")
-        self.set_header("Connection", "Upgrade")
-        self.set_header("Sec-WebSocket-Accept", accept_key(call.headers.get("sec-websocket-key", "")))
-        if protocol:
-            self.set_header("Sec-WebSocket-Protocol", protocol)
+        for name, value in {"Connection": "Upgrade", **headers}.items():
+            self.set_header(name, value)
         self.finish()
         stream = self.detach()
         stream.set_nodelay(True)
         self.cluster.upgraded.add(stream)
         stream.set_close_callback(lambda: self.cluster.upgraded.discard(stream))
-        return WebSocket(stream)
+        return stream
 
 
 def quoted_warning(text: str) -> str:

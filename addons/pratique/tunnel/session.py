@@ -83,6 +83,13 @@ class Output(Protocol):
     def text(self, data: bytes) -> bytes: ...
 
 
+class Tape(Protocol):
+    """Where a session is recorded. RecordError: what cannot be recorded must not be sent."""
+
+    def write(self, now: float, events: list[Event]) -> None: ...
+    def end(self, now: float) -> None: ...
+
+
 @dataclass(slots=True)
 class Step:
     """What follows from one event. Events first: what cannot be recorded is not sent."""
