@@ -43,8 +43,8 @@ from pratique.recorder.addon import Recorder
 from pratique.recorder.spool import Spool
 from pratique.recorder.tapes import TextMask
 
-SESSIONS_KNOWN = 4096
-"""Sessions whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
+CLIENTS_KNOWN = 1024
+"""Clients whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
 
 
 class Bundle:
@@ -113,29 +113,30 @@ class Bundle:
 
     # --- what rooms need of each other ---
 
-    def _known_values(self, session: str) -> KnownValues:
-        known = self._known.setdefault(session, KnownValues())
-        self._known.move_to_end(session)
-        while len(self._known) > SESSIONS_KNOWN:
+    def _known_values(self, client: str) -> KnownValues:
+        """By client, not by connection: client-go reads on one connection and execs on another."""
+        known = self._known.setdefault(client, KnownValues())
+        self._known.move_to_end(client)
+        while len(self._known) > CLIENTS_KNOWN:
             self._known.popitem(last=False)
         return known
 
-    def _masker(self, canonical: CanonicalRequest, client: str, session: str) -> Masker:
+    def _masker(self, canonical: CanonicalRequest, client: str) -> Masker:
         if self._live is None:
             raise StartError("no documents are loaded")
-        return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(session))
+        return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(client))
 
     def _mask_question(self, canonical: CanonicalRequest, client: str) -> str:
         if not canonical.body:
             return ""
-        return self._masker(canonical, client, "").mask_body("application/json", canonical.body).body.decode()
+        return self._masker(canonical, client).mask_body("application/json", canonical.body).body.decode()
 
     def _mask_request(self, state: Exchange) -> bytes:
         """A request body as it may be stored; nothing of it where it was refused before it was understood."""
         canonical = state.canonical
         if canonical is None or not canonical.body or canonical.document is None or state.client is None:
             return b""
-        masker = self._masker(canonical, state.client.name, state.session)
+        masker = self._masker(canonical, state.client.name)
         return masker.mask_body("application/json", canonical.body).body
 
     def _mask_input(self, state: Exchange) -> TextMask | None:
@@ -144,7 +145,7 @@ class Bundle:
             return None
         if not self._live.current.recording.stdin(state.client.name):
             return None
-        return self._masker(state.canonical, state.client.name, state.session).text_stream()
+        return self._masker(state.canonical, state.client.name).text_stream()
 
     # --- while it runs ---
 

@@ -25,6 +25,9 @@ Commands = Generator[commands.Command, Any, Any]
 RECHECK_SECONDS = 1.0
 """How often an open tunnel is held against client, policy and gateway: what ends there ends here that soon."""
 
+WAKE_SECONDS = 0.001
+"""The shortest time to the next wake-up: a time that is past must not become a busy loop."""
+
 
 @dataclass
 class EndStreams(events.Event):
@@ -142,4 +145,4 @@ class TunnelLayer(layer.Layer):
         due = min(self._session.deadline or self._recheck_at, self._recheck_at)
         if self._wake_at is None or due < self._wake_at:
             self._wake_at = due
-            yield commands.RequestWakeup(max(due - now, 0.0))
+            yield commands.RequestWakeup(max(due - now, WAKE_SECONDS))

@@ -51,7 +51,7 @@ class Masking:
     name = "masking"
 
     def __init__(self, masks: Callable[[], MaskSet], known: Callable[[str], KnownValues]) -> None:
-        """`known(session)` are the values that were masked in a session."""
+        """`known(client)` are the values that were masked for a client."""
         self._masks = masks
         self._known = known
 
@@ -144,7 +144,7 @@ class Masking:
     def _masker(self, state: Exchange) -> Masker:
         if state.canonical is None or state.client is None:
             raise Refused(500, "InternalError", "no request is known for this response", rule="masking/request")
-        return Masker(self._masks(), state.canonical.attributes, state.client.name, self._known(state.session))
+        return Masker(self._masks(), state.canonical.attributes, state.client.name, self._known(state.client.name))
 
 
 def _streams(state: Exchange) -> bool:

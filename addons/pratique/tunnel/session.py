@@ -101,6 +101,10 @@ class Step:
     close_client: bool = False
 
 
+_ROUNDING = 1e-6
+"""Of a token: sums of floats miss 1 by less, and what is due must be due when its time has come."""
+
+
 class Bucket:
     """A token bucket: `rate` per second, at most `burst` at once."""
 
@@ -112,7 +116,7 @@ class Bucket:
         """Whether one more is allowed now; it is then counted."""
         self._tokens = min(self._burst, self._tokens + max(now - self._at, 0.0) * self._rate)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < 1 - _ROUNDING:
             return False
         self._tokens -= 1
         return True
