@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ STYLES = {
     "refused": "red",
 }
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 output_option = click.option(
     "--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print."
 )
@@ -50,7 +53,9 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, sort_keys=False, default=str))
+    """One line. Lone surrogates, which UTF-8 has no bytes for, are escaped."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=False, default=str)
+    click.echo(_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -104,6 +104,11 @@ class Clients:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._clients))
 
+    def labels_of(self, name: str) -> Mapping[str, str]:
+        """The labels of a client; none for a name that no document has. For explaining: nobody is authenticated."""
+        client, _ = self._clients.get(name, _NOBODY)
+        return client.labels if client is not None else {}
+
     def authenticate(self, headers: Sequence[tuple[bytes, bytes]], now: float) -> Client:
         """The client whose API key the one `Authorization: Bearer` header carries. `now`: seconds since the epoch.
 
