@@ -24,7 +24,7 @@ from pratique.errors import Refused
 from pratique.identity.clients import Clients
 from pratique.kube.attributes import request_attributes
 from pratique.kube.canonical import canonicalise
-from pratique.kube.forms import from_corpus
+from pratique.kube.forms import NotARequest, from_corpus
 from pratique.kube.nethttp import own_answer
 from pratique.kube.status import harmless
 from pratique.policy import explain as core
@@ -201,7 +201,7 @@ def _of_lines(start: bytes, file: BinaryIO, name: str, problems: Problems) -> It
                 yield "", _of_line(line)
             except json.JSONDecodeError as error:
                 problems.add(f"{name}:{number}:{error.colno}", f"{error.msg}. Give one JSON object a line")
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 problems.add(
                     f"{name}:{number}:1", f"not a request: {_why(error)}. Give id, method, path, headers, body"
                 )
@@ -211,13 +211,11 @@ def _of_lines(start: bytes, file: BinaryIO, name: str, problems: Problems) -> It
 def _of_line(line: bytes) -> Asked:
     found = json.loads(line.decode("utf-8", "surrogateescape"))
     if not isinstance(found, dict):
-        raise TypeError("it is not a JSON object")
+        raise NotARequest("it is not a JSON object")
     return Asked(found.get("id"), from_corpus(found))
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
-    if isinstance(error, UnicodeError | RecursionError):
-        return "it holds text that cannot be sent" if isinstance(error, UnicodeError) else "it is nested too deep"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, UnicodeError):
+        return "it holds text that cannot be sent"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any, NamedTuple
@@ -52,6 +52,10 @@ class RawRequest:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     http_version: str = "HTTP/1.1"
+
+
+class NotARequest(ValueError):
+    """A line of a corpus that has not the fields of a request; the text says which."""
 
 
 class Target(NamedTuple):
@@ -164,20 +168,41 @@ def from_corpus(line: Mapping[str, Any]) -> RawRequest:
     """A line of `requests.jsonl` as it would arrive on a connection that speaks HTTP/1.1.
 
     Its fields: `method`, `path` or `path_b64`, and where they are there `headers` (pairs), `body`, `http_version`.
-    `CHUNKED:` before a body says that it was sent in chunks; that, or its length, is then among the headers. KeyError,
-    TypeError, AttributeError or ValueError where a field is missing or of another type.
+    `CHUNKED:` before a body says that it was sent in chunks; that, or its length, is then among the headers.
+    NotARequest, or another ValueError, where a field is missing or is not what it should be.
     """
-    encoded = line.get("path_b64")
-    target = b64decode(encoded, validate=True) if encoded else _bytes(line["path"])
-    headers = [(_bytes(name), _bytes(value)) for name, value in line.get("headers") or ()]
-    body = line.get("body") or ""
+    encoded = _text(line, "path_b64", "")
+    target = b64decode(encoded, validate=True) if encoded else _bytes(_text(line, "path"))
+    headers = list(_pairs(line.get("headers") or ()))
+    body = _text(line, "body", "")
     names = {name.lower() for name, _ in headers}
     if body and not names & {b"content-length", b"transfer-encoding"}:
         chunked = body.startswith(CHUNKED)
         length = str(len(_bytes(body))).encode()
         headers.append((b"Transfer-Encoding", b"chunked") if chunked else (b"Content-Length", length))
-    version = line_version(line.get("http_version") or "HTTP/1.1")
-    return RawRequest(_bytes(line["method"]), target, tuple(headers), _bytes(body.removeprefix(CHUNKED)), version)
+    version = line_version(_text(line, "http_version", "HTTP/1.1"))
+    return RawRequest(
+        _bytes(_text(line, "method")), target, tuple(headers), _bytes(body.removeprefix(CHUNKED)), version
+    )
+
+
+def _text(line: Mapping[str, Any], name: str, absent: str | None = None) -> str:
+    """A text field; `absent` stands for a field that is missing or null."""
+    value = line.get(name)
+    if value is None and absent is not None:
+        return absent
+    if not isinstance(value, str):
+        raise NotARequest(f"`{name}` is missing" if value is None else f"`{name}` is not a string")
+    return value
+
+
+def _pairs(headers: Any) -> Iterator[tuple[bytes, bytes]]:
+    if not isinstance(headers, list | tuple):
+        raise NotARequest("`headers` is not a list of pairs")
+    for pair in headers:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise NotARequest("`headers` is not a list of pairs of strings")
+        yield _bytes(pair[0]), _bytes(pair[1])
 
 
 def _bytes(text: str) -> bytes:

@@ -43,7 +43,18 @@ storage.k8s.io v1: *csidrivers *csinodes csistoragecapacities *storageclasses=sc
 storage.k8s.io v1: *volumeattributesclasses=vac
 """
 # kubectl's category `all`.
-ALL = ["pods", "replicationcontrollers", "services", "daemonsets.apps", "deployments.apps", "replicasets.apps", "statefulsets.apps", "horizontalpodautoscalers.autoscaling", "cronjobs.batch", "jobs.batch"]
+ALL = [
+    "pods",
+    "replicationcontrollers",
+    "services",
+    "daemonsets.apps",
+    "deployments.apps",
+    "replicasets.apps",
+    "statefulsets.apps",
+    "horizontalpodautoscalers.autoscaling",
+    "cronjobs.batch",
+    "jobs.batch",
+]
 _VERSION_NAME = ("v1", "v2", "v3")  # so begins every version: v1, v1beta1, v2alpha1
 
 
