@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import click
 
@@ -192,7 +192,7 @@ def _of_file(name: str, problems: Problems) -> Iterator[tuple[str, Asked]]:
         yield from _of_lines(start, file, shown, problems)
 
 
-def _of_lines(start: bytes, file: BinaryIO, name: str, problems: Problems) -> Iterator[tuple[str, Asked]]:
+def _of_lines(start: bytes, file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, Asked]]:
     number, line = 0, start
     while line:
         number += 1
@@ -209,7 +209,7 @@ def _of_lines(start: bytes, file: BinaryIO, name: str, problems: Problems) -> It
 
 
 def _of_line(line: bytes) -> Asked:
-    found = json.loads(line.decode("utf-8", "surrogateescape"))
+    found = json.loads(line.rstrip(b"\r\n").decode("utf-8", "surrogateescape"))
     if not isinstance(found, dict):
         raise NotARequest("it is not a JSON object")
     return Asked(found.get("id"), from_corpus(found))

@@ -122,7 +122,8 @@ class Line:
 
 def read_line(words: Sequence[str]) -> Line:
     """The line without `kubectl`. UsageError for a flag that is not known here, or lacks its value."""
-    before, rest = list(words), ()
+    before = list(words)
+    rest: tuple[str, ...] = ()
     if "--" in before:
         at = before.index("--")
         before, rest = before[:at], tuple(before[at + 1 :])
