@@ -1,9 +1,10 @@
-"""mitmproxy's HTTP layers, with four differences. Set through the `next_layer` hook, mitmproxy's own extension point.
+"""mitmproxy's HTTP layers, with five differences. Set through the `next_layer` hook, mitmproxy's own extension point.
 
 1. Every error that mitmproxy answers by itself (upstream down, malformed request) is a Kubernetes Status, not a web page.
 2. Request and response bodies have limits of their own, and a request head is looked at before it is parsed.
 3. A client that leaves is noticed at once (HTTP/2 resets fire no hook), and streams can be ended in an orderly way.
 4. After a 101 the connection is carried by `TunnelLayer`.
+5. Trailers of HTTP/1 are dropped; mitmproxy would raise an exception and leave both sides waiting.
 
 Relies on mitmproxy 12.2's `proxy.layers.http`; `tests/interlock/test_layers.py` fails when an upgrade changes it.
 """
@@ -14,12 +15,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+import h11
 from mitmproxy import flow as mitmflow
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.http import Headers, Response
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, context, events, layer
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp, _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestProtocolError,
@@ -33,7 +35,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from pratique.errors import Refused
 from pratique.exchange import exchange, find, finish
-from pratique.interlock.head import check_head
+from pratique.interlock.head import MAX_HEAD, check_head
 from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
 from pratique.kube import status
 
@@ -74,13 +76,47 @@ def error_response(code: int, message: str) -> bytes:
     return response
 
 
+class _WithoutTrailers:
+    """A body reader that reads trailers and forgets them. mitmproxy raises an exception for them, and then hangs."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def __call__(self, buffered: Any) -> Any:
+        found = self._reader(buffered)
+        return h11.EndOfMessage() if isinstance(found, h11.EndOfMessage) else found
+
+    def read_eof(self) -> Any:
+        return self._reader.read_eof()
+
+
+def _drop_trailers() -> None:
+    """In both directions. There is no extension point: the readers are made by a function of mitmproxy's module."""
+    make = _http1.make_body_reader
+    if getattr(make, "drops_trailers", False):
+        return
+
+    def without_trailers(expected_size: int | None) -> Any:
+        return _WithoutTrailers(make(expected_size))
+
+    without_trailers.drops_trailers = True  # type: ignore[attr-defined]  # a mark, so that it is done once
+    _http1.make_body_reader = without_trailers
+
+
+_drop_trailers()
+
+
 class StatusHttp1Server(Http1Server):
     """HTTP/1.1 towards the client."""
+
+    _tail = b""
+    """The last bytes that were looked at: the end of a head may be cut anywhere."""
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         if isinstance(event, events.DataReceived):
             try:
-                check_head(bytes(self.buf))
+                if self._may_be_complete(event.data):
+                    check_head(bytes(self.buf))
             except Refused as refusal:
                 yield commands.SendData(self.conn, error_response(refusal.code, str(refusal)))
                 yield commands.CloseConnection(self.conn)
@@ -91,6 +127,12 @@ class StatusHttp1Server(Http1Server):
                 yield commands.SendData(self.conn, error_response(400, ""))
             else:
                 yield command
+
+    def _may_be_complete(self, data: bytes) -> bool:
+        """Whether the parser could now see a whole head. Not looking before keeps a slow head linear."""
+        window = self._tail + data if data else bytes(self.buf)  # no data: what is left of the message before
+        self._tail = window[-2:]
+        return b"\n\n" in window or b"\n\r\n" in window or len(self.buf) > MAX_HEAD
 
     def send(self, event: Any) -> Commands:
         code = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None

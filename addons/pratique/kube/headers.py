@@ -101,11 +101,16 @@ def read_headers(fields: tuple[tuple[bytes, bytes], ...]) -> Headers:
 def _check_host_and_expect(found: Headers) -> None:
     """Both end here, but a hop in front may act on them: only what Go's net/http takes."""
     for host in found.get(b"host", ()):
-        if not _HOST.match(host):
-            raise refused("header/host", f"malformed Host {quoted(host)}. Send a host name")
+        check_host(host)
     for value in found.get(b"expect", ()):
         if value.lower() != b"100-continue":
             raise refused("header/expect", f"the expectation {quoted(value)} is not known. Send 100-continue, or none")
+
+
+def check_host(host: bytes) -> None:
+    """Refused (header/host) for what Go's net/http refuses."""
+    if not _HOST.match(host):
+        raise refused("header/host", f"malformed Host {quoted(host)}. Send a host name")
 
 
 def _refuse_bearer(found: Headers) -> None:
