@@ -39,6 +39,7 @@ from pratique.masking.addon import Masking
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.policy.addon import Policy
+from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder
 from pratique.recorder.spool import Spool
 from pratique.recorder.tapes import TextMask
@@ -73,7 +74,8 @@ class Bundle:
         _make_state(state)
         upstream = self._upstream(self._live, state)
         files = write_tls_files(state / "tls", upstream.certificate_authority, upstream.client_certificate)
-        self._own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.source)
+        own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.source)
+        self._own_calls = own_calls
         settings.force(options)
         options.update(
             mode=[f"reverse:{upstream.server}"],
@@ -82,7 +84,7 @@ class Bundle:
             confdir=str(state / "mitmproxy") if options.confdir == options.default("confdir") else options.confdir,
             tcp_timeout=max(options.tcp_timeout, 6 * 3600),
         )
-        owner.addons.add(*self._addons(self._live, upstream, state, owner))
+        owner.addons.add(*self._addons(self._live, upstream, own_calls, state, owner))
 
     def _upstream(self, live: Live, state: Path) -> Upstream:
         cluster = live.current.cluster
@@ -92,7 +94,9 @@ class Bundle:
             cluster = embedded_cluster(cluster, state)
         return load_upstream(cluster)
 
-    def _addons(self, live: Live, upstream: Upstream, state: Path, owner: master.Master) -> tuple[Any, ...]:
+    def _addons(
+        self, live: Live, upstream: Upstream, own_calls: OwnCalls, state: Path, owner: master.Master
+    ) -> tuple[Any, ...]:
         cluster = live.current.cluster.name
         store = SqliteStore(state / "approvals.sqlite")
         holding = Holding(
@@ -102,8 +106,8 @@ class Bundle:
             lambda: float(owner.options.pratique_hold),
         )
         identity = Identity(lambda: live.current.clients)
-        policy = Policy(lambda: live.current.policies, holding)
         masking = Masking(lambda: live.current.masks, self._known_values)
+        policy = Policy(lambda: live.current.policies, holding, Lookups(own_calls), masking)
         spool = Spool(state)
         recorder = Recorder(spool, cluster, self._mask_request, self._mask_input)
         gate = Gate(upstream.source, upstream.server, holding.use)
@@ -133,7 +137,7 @@ class Bundle:
 
     def _mask_request(self, state: Exchange) -> bytes:
         """A request body as it may be stored; nothing of it where it was refused before it was understood."""
-        canonical = state.canonical
+        canonical = state.sent or state.canonical
         if canonical is None or not canonical.body or canonical.document is None or state.client is None:
             return b""
         masker = self._masker(canonical, state.client.name)

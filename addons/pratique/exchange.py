@@ -47,6 +47,9 @@ class Exchange:
     """Of the API key that was presented, as the Client document keeps it."""
     session: str = ""
     canonical: CanonicalRequest | None = None
+    """As the client sent it: what is fingerprinted and shown."""
+    sent: CanonicalRequest | None = None
+    """As it goes upstream: `canonical`, tied to the state of the object that it was judged on."""
     verdict: Verdict | None = None
     approval: str = ""
     """Id of the granted approval that this request uses up."""

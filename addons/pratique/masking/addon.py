@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
@@ -20,6 +21,8 @@ from pratique.masking.oracles import refuse_oracles
 from pratique.masking.rules import MaskSet
 from pratique.masking.writeback import refuse_masks
 
+MESSAGE_CHARACTERS = 1024
+"""Of the cluster's words in a message of ours; the rest says nothing new."""
 WORKER_BYTES = 1 << 18
 """Bodies above this are masked in a thread: 256 KiB take about 2 ms, and nobody else is served meanwhile."""
 ENDED = b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the gateway ended this watch: an event could not be masked","reason":"InternalError","code":500}}\n'
@@ -58,12 +61,26 @@ class Masking:
     @guarded(answer)
     def request(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
-        if state.refusal is not None or state.canonical is None:
+        if state.refusal is None:
+            self.screen(state)
+
+    def screen(self, state: Exchange) -> None:
+        """Refuses a write that carries a mask or that guesses; also before it is rehearsed. Raises Refused."""
+        canonical = state.canonical
+        if canonical is None:
             return
-        canonical, masks = state.canonical, self._masks()
         client = state.client.name if state.client else ""
         refuse_masks(canonical.document, canonical.attributes)
-        refuse_oracles(canonical, masks, client)
+        refuse_oracles(canonical, self._masks(), client)
+
+    def shown(self, state: Exchange, document: Any) -> str:
+        """The message of a Status that the cluster gave to a call of the gateway's own, masked; "" if it has none."""
+        message = document.get("message") if isinstance(document, dict) else None
+        if not isinstance(message, str):
+            return ""
+        masked = self._masker(state).mask_body("application/json", msgspec.json.encode(document))
+        found = msgspec.json.decode(masked.body).get("message")
+        return found[:MESSAGE_CHARACTERS] if isinstance(found, str) else ""
 
     @guarded(_refuse_headers)
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from mitmproxy import http
 
@@ -13,8 +14,11 @@ from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.kube.canonical import CanonicalRequest, canonicalise
 from pratique.policy.decision import PolicySet
+from pratique.policy.lookups import Lookups, NotAnswered, Seen
 from pratique.policy.request import PolicyRequest
 from pratique.verdict import Action, Verdict
+
+logger = logging.getLogger("pratique")
 
 
 class Approvals(Protocol):
@@ -24,14 +28,28 @@ class Approvals(Protocol):
         """The id of an approval for exactly this request; waits for it. Raises Refused with what the client is told."""
 
 
+class Screen(Protocol):
+    """What the policy needs of the masking room."""
+
+    def screen(self, exchange: Exchange) -> None:
+        """Refuses what must not even be rehearsed: a dry run tells guesses about masked values apart."""
+
+    def shown(self, exchange: Exchange, document: Any) -> str:
+        """The message of a Status of the cluster, as the client may see it."""
+
+
 class Policy:
     """Judges every request on its canonical form, and puts exactly that form into the flow."""
 
     name = "policy"
 
-    def __init__(self, policies: Callable[[], PolicySet], approvals: Approvals) -> None:
+    def __init__(
+        self, policies: Callable[[], PolicySet], approvals: Approvals, lookups: Lookups, screen: Screen
+    ) -> None:
         self._policies = policies
         self._approvals = approvals
+        self._lookups = lookups
+        self._screen = screen
 
     @guarded(answer)
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -39,48 +57,64 @@ class Policy:
         if state.refusal is not None or flow.response is not None:
             return
         state.canonical = canonicalise(raw_request(flow))
-        verdict = self._decide(state, state.canonical)
+        verdict, seen = await self._decide(state, state.canonical)
         if verdict.action is Action.REQUIRE_APPROVAL:
             approval = await self._approvals.granted(state)
-            # INVARIANT: a policy that changed during the hold decides: the grant does not outlive the rule.
-            verdict = self._decide(state, state.canonical)
+            # INVARIANT: a policy or an object that changed during the hold decides: the grant does not outlive the rule.
+            verdict, seen = await self._decide(state, state.canonical)
             if verdict.action is Action.REQUIRE_APPROVAL:
                 state.approval, verdict = approval, verdict.approved(approval)
-        state.verdict = verdict
+        state.verdict, state.sent = verdict, seen.canonical
         if state.canonical.upgrade:
-            state.port_allowed = functools.partial(self._port_allowed, state)
-            state.rechecks.append(functools.partial(self._recheck, state))
-        _apply(flow, state.canonical)
+            state.port_allowed = functools.partial(self._port_allowed, state, seen.request)
+            state.rechecks.append(functools.partial(self._recheck, state, seen))
+        _apply(flow, seen.canonical)
 
-    def _request(self, state: Exchange, canonical: CanonicalRequest) -> PolicyRequest:
+    async def _decide(self, state: Exchange, canonical: CanonicalRequest) -> tuple[Verdict, Seen]:
+        """By one set of policies, also if another is loaded meanwhile. Raises Refused."""
         if state.client is None:
             raise Refused(401, "Unauthorized", "the client was not authenticated", rule="policy/client")
-        return PolicyRequest.from_canonical(state.client.name, canonical, state.client.labels)
-
-    def _decide(self, state: Exchange, canonical: CanonicalRequest) -> Verdict:
-        verdict = self._policies().decide(self._request(state, canonical))
-        state.verdict = verdict
+        policies = self._policies()
+        asked = PolicyRequest.from_canonical(state.client.name, canonical, state.client.labels)
+        try:
+            seen = await self._see(state, canonical, asked, policies)
+        except NotAnswered as unanswered:
+            _note(state, policies.decide(replace(asked, fault=str(unanswered))))
+            raise unanswered.refusal from None
+        verdict = policies.decide(seen.request)
+        _note(state, verdict)
         if verdict.action is Action.DENY:
             raise denied(verdict, canonical)
-        return verdict
+        return verdict, seen
 
-    def _port_allowed(self, state: Exchange, port: int) -> str:
+    async def _see(
+        self, state: Exchange, canonical: CanonicalRequest, asked: PolicyRequest, policies: PolicySet
+    ) -> Seen:
+        needs = policies.needs(asked)
+        if not any(needs):
+            return Seen(asked, canonical)
+        self._screen.screen(state)
+        return await self._lookups.see(
+            canonical, asked, needs, state.audit_id, lambda document: self._screen.shown(state, document)
+        )
+
+    def _port_allowed(self, state: Exchange, request: PolicyRequest, port: int) -> str:
         """Why a port-forward may not reach this port; "" if it may. Asked when a stream to it is opened."""
-        if state.canonical is None or state.verdict is None:
+        if state.verdict is None:
             return "no verdict was reached for this request"
-        request = self._request(state, state.canonical)
         if request.ports and port not in request.ports:
             return f"the request was for {', '.join(map(str, request.ports))}"
         verdict = self._policies().decide(replace(request, ports=(port,)))
         return "" if _stands(verdict, state) else f"it is not allowed ({', '.join(verdict.rules) or 'no rule'})"
 
-    def _recheck(self, state: Exchange) -> None:
-        """While a tunnel is open: raises Refused when the policy would not let it be opened now."""
-        if state.canonical is None:
-            return
-        verdict = self._policies().decide(self._request(state, state.canonical))
+    def _recheck(self, state: Exchange, seen: Seen) -> None:
+        """While a tunnel is open: raises Refused when the policy would not let it be opened now.
+
+        What the cluster said when it was opened still counts; a new policy that needs more closes it.
+        """
+        verdict = self._policies().decide(seen.request)
         if not _stands(verdict, state):
-            raise denied(verdict, state.canonical)
+            raise denied(verdict, seen.canonical)
 
 
 def _stands(verdict: Verdict, state: Exchange) -> bool:
@@ -89,6 +123,12 @@ def _stands(verdict: Verdict, state: Exchange) -> bool:
         return True
     granted = state.verdict.rules if state.verdict is not None and state.approval else ()
     return verdict.action is Action.REQUIRE_APPROVAL and not verdict.errors and set(verdict.rules) <= set(granted)
+
+
+def _note(state: Exchange, verdict: Verdict) -> None:
+    state.verdict = verdict
+    for error in verdict.errors:
+        logger.warning("policy: %s (audit id %s)", error, state.audit_id)
 
 
 def denied(verdict: Verdict, canonical: CanonicalRequest) -> Refused:

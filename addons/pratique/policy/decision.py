@@ -1,41 +1,44 @@
 """From policy documents to a verdict.
 
-Belongs here: compiling a set of policies, the index, the order of strictness. Not here: whether one rule matches
-(`matching.py`), what a verdict is (`pratique.verdict`).
+Belongs here: compiling a set of policies, the order of strictness, what the cluster has to be asked first. Not here:
+whether one rule matches (`matching.py`), finding the rules (`index.py`), what a verdict is (`pratique.verdict`).
 
 The verdict of a request, strictest first:
 
-1. Deny if the request has an error, a verb that is none, or a method that does not fit its verb.
+1. Deny if the request has an error, a verb that is none, a method that does not fit its verb, or if the cluster could
+   not be asked what a rule needs.
 2. Deny if a matching rule has a condition without an answer; the error goes into the verdict.
 3. Deny if a Deny rule matches.
 4. Deny if one of the required demands (`demands.py`) is permitted by no matching Allow or RequireApproval rule. Rules
-   permit together: one may allow `patch`, another `get`. Escalations are permitted only by rules that name them.
+   permit together: one may allow `patch`, another `get`. Escalations are permitted only by rules that name them. A
+   RequireApproval rule that matches only because something is unknown (all namespaces at once, no name) permits
+   nothing.
 5. RequireApproval if such a rule matches, on the strictest terms of them.
 6. Allow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pratique.documents import Document
 from pratique.documents.folder import duplicates
 from pratique.errors import DocumentError, DocumentErrors, Position
 from pratique.policy import escalation
-from pratique.policy.conditions import Condition, ConditionError, activation, compile_condition
-from pratique.policy.demands import NON_RESOURCE_VERBS, RESOURCE_VERBS, Demand, Demands, demands_of
-from pratique.policy.matching import CompiledRule, Facts
+from pratique.policy.conditions import Condition, ConditionError, compile_condition
+from pratique.policy.demands import NON_RESOURCE_VERBS, demands_of
+from pratique.policy.facts import Facts
+from pratique.policy.index import NO_DEMANDS, RuleIndex
+from pratique.policy.matching import CompiledRule
+from pratique.policy.needs import NOTHING, Needs
 from pratique.policy.outcome import Outcome, verdict_of
-from pratique.policy.patterns import ANY, Globs
-from pratique.policy.powers import template_of
-from pratique.policy.request import APPLY_PATCH, PolicyRequest
+from pratique.policy.patterns import Globs
+from pratique.policy.request import PolicyRequest
 from pratique.policy.rules import PolicySpec, check_rules
-from pratique.verdict import Verdict
+from pratique.verdict import Action, Verdict
 
 KIND = "Policy"
-MEMO_ENTRIES = 4096  # resources that were asked for; then forgotten and found again by the index
-MEMO_NAME_LENGTH = 253  # characters; a longer name is no Kubernetes name, and not worth the memory
 
 _METHODS = {
     "get": {"GET", "HEAD"},
@@ -47,9 +50,6 @@ _METHODS = {
     "delete": {"DELETE"},
     "deletecollection": {"DELETE"},
 }
-_NO_DEMANDS = Demands((), ())
-
-type MemoKey = tuple[str, str, str, str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,138 +64,91 @@ class RuleTrace:
     error: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """The rules whose static part matches, each with the required demands that it covers."""
-
-    demands: Demands
-    rules: tuple[tuple[CompiledRule, frozenset[Demand]], ...]
-
-
 class PolicySet:
     """All policies of a folder, compiled. Does not change, but for what it remembers of earlier requests."""
 
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self.rules = tuple(rules)
-        self._resources: dict[tuple[str, str], list[int]] = {}
-        self._urls: dict[str, list[int]] = {}
-        self._memo: dict[MemoKey, _Candidates] = {}
-        for number, rule in enumerate(self.rules):
-            self._index(number, rule)
-
-    def _index(self, number: int, rule: CompiledRule) -> None:
-        known = NON_RESOURCE_VERBS if rule.rule.non_resource_urls else RESOURCE_VERBS
-        resources = {resource.partition("/")[0] for resource in rule.rule.resources}
-        for verb in known:
-            if not rule.verbs.match(verb):
-                continue
-            if rule.rule.non_resource_urls:
-                self._urls.setdefault(verb, []).append(number)
-            for resource in resources:
-                self._resources.setdefault((verb, resource), []).append(number)
+        self._index = RuleIndex(self.rules)
 
     def decide(self, request: PolicyRequest) -> Verdict:
         """Never raises for a request; whatever cannot be told is Deny."""
-        problem = _problem(request)
+        problem = _problem(request) or request.fault
         if problem:
             return verdict_of(request, Outcome(errors=(problem,)))
-        candidates = self._candidates(request)
-        facts = Facts(template_of(request), escalation.by_content(request))
-        outcome = Outcome(missing=frozenset(candidates.demands.required), escalations=facts.escalations)
-        asked = _Asked(request, facts)
-        for rule, covered in candidates.rules:
-            if rule.mismatch(request, facts):
-                continue
-            try:
-                if rule.conditions and asked.refused_by(rule.conditions):
+        candidates = self._index.candidates(request)
+        namespace = request.namespace
+        group = candidates.group(namespace)
+        if group.settled is not None:
+            return group.settled
+        facts = Facts(request)
+        outcome = Outcome(frozenset(candidates.demands.required), facts.escalations)
+        for rule, covered in group.rules(namespace):
+            if not rule.is_static or facts.escalations:
+                try:
+                    if _mismatch(rule, request, facts):
+                        continue
+                except ConditionError as error:
+                    outcome.fail(rule, error)
                     continue
-            except ConditionError as error:
-                outcome.fail(rule, error)
-                continue
-            outcome.add(rule, covered)
-        return verdict_of(request, outcome)
+            outcome.add(rule, covered, sure=rule.allow or rule.is_sure(request, facts))
+        verdict = verdict_of(request, outcome)
+        # An Allow by static rules holds for every name and body, unless a body of this kind can be an escalation.
+        if group.is_static and verdict.action is Action.ALLOW and not escalation.is_checked(request.attributes):
+            group.settled = verdict
+        return verdict
 
     def explain(self, request: PolicyRequest) -> list[RuleTrace]:
         """Every rule, in the order of the documents, asked as `decide` asks it."""
-        problem = _problem(request)
-        demands = demands_of(request) if request.attributes.is_resource_request else _NO_DEMANDS
-        facts = Facts(template_of(request), escalation.by_content(request))
-        asked = _Asked(request, facts)
+        problem = _problem(request) or request.fault
+        demands = demands_of(request) if request.attributes.is_resource_request else NO_DEMANDS
+        facts = Facts(request)
+        namespace = request.namespace
         traces: list[RuleTrace] = []
         for rule in self.rules:
             reason, error = problem, False
             try:
-                reason = reason or rule.static_mismatch(request, demands) or rule.mismatch(request, facts)
-                reason = reason or asked.refused_by(rule.conditions)
+                reason = reason or rule.static_mismatch(request, demands) or rule.namespace_mismatch(namespace)
+                reason = reason or _mismatch(rule, request, facts)
             except ConditionError as failure:
                 reason, error = str(failure), True
             traces.append(RuleTrace(rule.id, rule.action.value, not reason, reason, rule.position, error))
         return traces
 
-    def needs_result(self, request: PolicyRequest) -> bool:
-        """Whether a rule would say something else (or less harshly) if it knew what this patch makes of the object."""
-        if not request.patch_type or request.result is not None or _problem(request):
-            return False
-        return any(rule.reads_object for rule, _ in self._candidates(request).rules)
+    def needs(self, request: PolicyRequest) -> Needs:
+        """What the cluster has to be asked so that `decide` knows; nothing where the answer is Deny whatever it says.
 
-    def _candidates(self, request: PolicyRequest) -> _Candidates:
-        attributes = request.attributes
-        if not attributes.is_resource_request:
-            return self._select(request, _NO_DEMANDS, self._urls.get(attributes.verb, ()))
-        applies = request.patch_type == APPLY_PATCH and attributes.verb == "patch"
-        key: MemoKey = (
-            request.client,
-            "apply" if applies else attributes.verb,
-            attributes.api_group,
-            attributes.resource,
-            attributes.subresource,
-            request.namespace,
-        )
-        found = self._memo.get(key)
-        if found is None:
-            demands = demands_of(request)
-            found = self._select(request, demands, self._indexed(demands))
-            self._remember(key, found)
-        return found
-
-    def _indexed(self, demands: Demands) -> Iterable[int]:
-        numbers: set[int] = set()
-        for demand in demands.strict:
-            numbers.update(self._resources.get((demand.verb, demand.resource), ()))
-            numbers.update(self._resources.get((demand.verb, ANY), ()))
-        return sorted(numbers)
-
-    def _select(self, request: PolicyRequest, demands: Demands, numbers: Iterable[int]) -> _Candidates:
-        rules = (self.rules[number] for number in numbers)
-        matching = [rule for rule in rules if not rule.static_mismatch(request, demands)]
-        return _Candidates(demands, tuple((rule, rule.covered(demands)) for rule in matching))
-
-    def _remember(self, key: MemoKey, found: _Candidates) -> None:
-        if any(part is not None and len(part) > MEMO_NAME_LENGTH for part in key):
-            return
-        if len(self._memo) >= MEMO_ENTRIES:
-            self._memo.clear()
-        self._memo[key] = found
+        The caller asks, puts what it was told into the request (or a `fault`), and calls `decide`. A request that is
+        decided without is denied by whichever rule needed it.
+        """
+        if _problem(request) or request.fault:
+            return NOTHING
+        candidates = self._index.candidates(request)
+        group = candidates.group(request.namespace)
+        if group.is_static:
+            return NOTHING
+        facts = Facts(request)
+        missing = frozenset(candidates.demands.required)
+        wanted, permitted = NOTHING, False
+        for rule, covered in group.rules(request.namespace):
+            needed = rule.needs(request)
+            try:
+                if rule.request_mismatch(request, facts) or (not any(needed) and _mismatch(rule, request, facts)):
+                    continue
+            except ConditionError:
+                return NOTHING
+            if not any(needed) and rule.action is Action.DENY:
+                return NOTHING
+            wanted |= needed
+            if rule.permits(facts.escalations) and (any(needed) or rule.allow or rule.is_sure(request, facts)):
+                missing, permitted = missing - covered, True
+        return wanted if permitted and not missing else NOTHING
 
 
-class _Asked:
-    """The conditions of one request: the variables are made when the first rule has conditions."""
-
-    def __init__(self, request: PolicyRequest, facts: Facts) -> None:
-        self._request = request
-        self._facts = facts
-        self._activation: object = None
-
-    def refused_by(self, conditions: tuple[Condition, ...]) -> str:
-        """The first condition that is false; "" if all hold. Raises ConditionError."""
-        for condition in conditions:
-            if self._activation is None:
-                applies = self._request.patch_type == APPLY_PATCH and self._request.attributes.verb == "patch"
-                verb = "apply" if applies else self._request.attributes.verb
-                self._activation = activation(self._request, verb, self._facts.template)
-            if not condition.holds(self._activation):
-                return f"condition `{condition.name}` is false"
-        return ""
+def _mismatch(rule: CompiledRule, request: PolicyRequest, facts: Facts) -> str:
+    """Raises ConditionError."""
+    reason = rule.request_mismatch(request, facts) or rule.found_mismatch(request, facts)
+    return reason or (facts.refused_by(rule.conditions) if rule.conditions else "")
 
 
 def _problem(request: PolicyRequest) -> str:

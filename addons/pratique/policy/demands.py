@@ -32,21 +32,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pratique.policy.request import APPLY_PATCH, PolicyRequest
+from pratique.policy.request import APPLY_PATCH, CONNECTIONS, PolicyRequest
 
 RESOURCE_VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "apply", "delete", "deletecollection"})
 NON_RESOURCE_VERBS = frozenset({"get", "head", "post", "put", "patch", "delete", "options"})
-
-CONNECT = frozenset(
-    {
-        ("pods", "exec"),
-        ("pods", "attach"),
-        ("pods", "portforward"),
-        ("pods", "proxy"),
-        ("services", "proxy"),
-        ("nodes", "proxy"),
-    }
-)  # subresources that open a connection; GET does as much as POST (kubernetes.io/docs, "create" needed since 1.35)
 
 CREATED_BY_PUT = frozenset(
     {
@@ -115,7 +104,7 @@ def demands(verb: str, group: str, resource: str, subresource: str) -> Demands:
 
 
 def _verbs(verb: str, group: str, resource: str, subresource: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if group == "" and (resource, subresource) in CONNECT:
+    if group == "" and (resource, subresource) in CONNECTIONS:
         return ("create",), (verb,)
     match verb:
         case "list":

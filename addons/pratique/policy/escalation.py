@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from pratique.policy.demands import Demand
-from pratique.policy.request import APPLY_PATCH, JSON_PATCH, PolicyRequest, pointer
+from pratique.policy.request import APPLY_PATCH, JSON_PATCH, Attributes, PolicyRequest, pointer
 
 type Escalation = Literal["aws-auth", "irsa-annotation", "service-account-token", "pod-security-labels"]
 
@@ -76,11 +76,18 @@ def by_resource(demand: Demand) -> bool:
     return False
 
 
+def is_checked(attributes: Attributes) -> bool:
+    """Whether the content of such a request can put it in the class."""
+    return attributes.verb not in READS and (attributes.api_group, attributes.resource) in _CHECKS
+
+
 def by_content(request: PolicyRequest) -> frozenset[Escalation]:
     """The classes that the body (or the name) puts the request in; what cannot be told is in."""
     attributes = request.attributes
+    if attributes.verb in READS:
+        return _NONE
     check = _CHECKS.get((attributes.api_group, attributes.resource))
-    return frozenset(check(request)) if check is not None and attributes.verb not in READS else frozenset()
+    return frozenset(check(request)) if check is not None else _NONE
 
 
 def _config_map(request: PolicyRequest) -> Iterator[Escalation]:
@@ -112,6 +119,7 @@ def _secret(request: PolicyRequest) -> Iterator[Escalation]:
         yield TOKEN_SECRET
 
 
+_NONE: frozenset[Escalation] = frozenset()
 _CHECKS = {
     ("", "configmaps"): _config_map,
     ("", "serviceaccounts"): _service_account,

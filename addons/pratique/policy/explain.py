@@ -26,7 +26,7 @@ class Explanation:
     escalations: tuple[str, ...]
     powers: tuple[str, ...]
     images: tuple[str, ...]
-    needs_result: bool
+    needs: tuple[str, ...]
     rules: tuple[RuleTrace, ...]
     verdict: Verdict
 
@@ -39,7 +39,7 @@ class Explanation:
             "escalations": list(self.escalations),
             "podPowers": list(self.powers),
             "images": list(self.images),
-            "needsResult": self.needs_result,
+            "needs": list(self.needs),
             "rules": [_trace_json(trace) for trace in self.rules],
             "verdict": _verdict_json(self.verdict),
         }
@@ -60,7 +60,7 @@ def explain(policies: PolicySet, request: PolicyRequest) -> Explanation:
         escalations=(*sorted(classes), *shown),
         powers=tuple(sorted(template.powers)),
         images=tuple(sorted(template.images)),
-        needs_result=policies.needs_result(request),
+        needs=policies.needs(request).names,
         rules=tuple(policies.explain(request)),
         verdict=policies.decide(request),
     )

@@ -1,34 +1,27 @@
 """One rule against one request: does it match, and if not, at which field.
 
 Belongs here: `CompiledRule`, the checks in order, the direction in which each errs. Not here: which rules are asked
-and what follows from the answer (`decision.py`), CEL (`conditions.py`).
+and what follows from the answer (`decision.py`), keeping answers (`index.py`), CEL (`conditions.py`).
 
-The checks are in two parts. `static_mismatch` looks at client, verbs, groups, resources and namespace only, so its
-answer may be kept for the next request with the same ones; `mismatch` looks at the rest.
+The checks are in parts. `static_mismatch` looks at client, verbs, groups and resources only, so its answer may be kept
+for the next request with the same ones; `request_mismatch` looks at the rest of the request; `found_mismatch` at what
+the cluster may have to be asked for.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from pratique.errors import Position
 from pratique.policy import escalation
 from pratique.policy.conditions import Condition
 from pratique.policy.demands import Demand, Demands
 from pratique.policy.escalation import Escalation
+from pratique.policy.facts import Facts
+from pratique.policy.needs import NOTHING, Needs
 from pratique.policy.patterns import ANY, Globs, matches, matches_argv
-from pratique.policy.powers import Template
-from pratique.policy.request import PolicyRequest
+from pratique.policy.powers import UNKNOWN, Template
+from pratique.policy.request import ABSENT, PolicyRequest
 from pratique.policy.rules import Rule
 from pratique.verdict import Action, ApprovalTerms
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is found out once per request and asked of many rules."""
-
-    template: Template
-    escalations: frozenset[Escalation]
 
 
 class Resources:
@@ -70,7 +63,10 @@ class CompiledRule:
         self.resources = Resources(rule.resources, allow=self.allow)
         self._subjects = subjects
         self._groups = Globs(rule.api_groups)
-        self._namespaces = Globs(rule.namespaces) if rule.namespaces is not None else None
+        self.namespaces = None if rule.namespaces is None or ANY in rule.namespaces else Globs(rule.namespaces)
+        self.is_static = self._is_static()
+        self._reads_object = self._reads_result()
+        self._reads_old_object = any(condition.reads_old_object for condition in conditions)
         self._names = Globs(rule.resource_names) if rule.resource_names is not None else None
 
     def _terms(self) -> ApprovalTerms | None:
@@ -78,12 +74,30 @@ class CompiledRule:
             return None
         return self.rule.approval.terms() if self.rule.approval else ApprovalTerms()
 
-    @property
-    def reads_object(self) -> bool:
+    def _is_static(self) -> bool:
+        """Whether client, verb, group, resource and namespace are all that it looks at."""
+        rule = self.rule
+        others = (rule.namespace_selector, rule.resource_names, rule.exec, rule.ports, rule.dry_run, rule.pod_powers)
+        return all(each is None for each in (*others, rule.images, rule.images_outside)) and not (
+            rule.escalations or rule.conditions
+        )
+
+    def _reads_result(self) -> bool:
         """Whether the object that a patch makes would change what this rule says."""
         rule = self.rule
         looks = rule.pod_powers is not None or rule.images is not None or rule.images_outside is not None
-        return looks or any(condition.reads_object for condition in self.conditions)
+        return looks or any(condition.reads_object or condition.reads_template for condition in self.conditions)
+
+    def needs(self, request: PolicyRequest) -> Needs:
+        """What the cluster has to be asked before this rule can be, and was not asked yet."""
+        if self.is_static:
+            return NOTHING
+        selects = self.rule.namespace_selector is not None
+        return Needs(
+            old_object=self._reads_old_object and request.old_object is ABSENT and request.acts_on_object,
+            result=self._reads_object and request.result is None and bool(request.patch_type),
+            namespace_labels=selects and bool(request.namespace) and request.labels_of_namespace is None,
+        )
 
     def _demand(self, demand: Demand) -> str:
         if not self.verbs.match(demand.verb):
@@ -107,7 +121,7 @@ class CompiledRule:
         return frozenset(demand for demand in demands.required if self._covers(demand))
 
     def static_mismatch(self, request: PolicyRequest, demands: Demands) -> str:
-        """The first of client, verb, group, resource and namespace that does not match; "" if all do."""
+        """The first of client, verb, group and resource that does not match; "" if all do."""
         if not self._subjects.match(request.client):
             return f"client `{request.client}` is not a subject of policy `{self.policy}`"
         if not request.attributes.is_resource_request:
@@ -116,12 +130,17 @@ class CompiledRule:
             return "rule is about nonResourceURLs, the request about a resource"
         asked = demands.required if self.allow else demands.strict
         mismatches = [self._demand(demand) for demand in asked]
-        if all(mismatches):
-            return f"{mismatches[0]} does not match"
-        if self._namespaces is not None and not self._reaches_namespace(self._namespaces, request.namespace):
-            shown = "all namespaces" if request.namespace is None else f"namespace `{request.namespace}`"
-            return f"{shown} does not match"
-        return ""
+        return f"{mismatches[0]} does not match" if all(mismatches) else ""
+
+    def namespace_mismatch(self, namespace: str | None) -> str:
+        """All namespaces at once: allowed only by `*`, denied by any. Cluster-scoped: in no namespace, so only `*`."""
+        if self.namespaces is None:
+            return ""
+        if namespace is None:
+            return "all namespaces does not match" if self.allow else ""
+        if namespace and self.namespaces.match(namespace):
+            return ""
+        return f"namespace `{namespace}` does not match"
 
     def _url_mismatch(self, request: PolicyRequest) -> str:
         if not self.rule.non_resource_urls:
@@ -132,16 +151,8 @@ class CompiledRule:
             return f"path `{request.attributes.path}` does not match"
         return ""
 
-    def _reaches_namespace(self, namespaces: Globs, namespace: str | None) -> bool:
-        """All namespaces at once: allowed only by `*`, denied by any. Cluster-scoped: in no namespace, so only `*`."""
-        if namespaces.everything:
-            return True
-        if namespace is None:
-            return not self.allow
-        return namespace != "" and namespaces.match(namespace)
-
-    def mismatch(self, request: PolicyRequest, facts: Facts) -> str:
-        """The first of the other fields that does not match; "" if all do. Conditions are not asked."""
+    def request_mismatch(self, request: PolicyRequest, facts: Facts) -> str:
+        """The first of the fields of the request itself that does not match; "" if all do."""
         rule = self.rule
         if self._names is not None and not self._reaches_name(self._names, request.name):
             return f"name `{request.name}` does not match" if request.name else "name is not known"
@@ -151,14 +162,33 @@ class CompiledRule:
             return reason
         if rule.ports is not None and not self._reaches_ports(frozenset(rule.ports), request.ports):
             return f"ports {list(request.ports)} do not match" if request.ports else "ports are not known"
-        return self._content_mismatch(facts)
+        return self._escalation_mismatch(facts.escalations)
+
+    def found_mismatch(self, request: PolicyRequest, facts: Facts) -> str:
+        """The first of namespace labels, pod powers and images that does not match. Conditions are not asked."""
+        rule = self.rule
+        if rule.namespace_selector is not None and (reason := self._selector_mismatch(request)):
+            return reason
+        if rule.pod_powers is None and rule.images is None and rule.images_outside is None:
+            return ""
+        return self._content_mismatch(facts.template)
+
+    def _selector_mismatch(self, request: PolicyRequest) -> str:
+        """Cluster-scoped: no namespace, so no labels. Not known (all namespaces, or not asked): not for Allow."""
+        selector, namespace = self.rule.namespace_selector, request.namespace
+        labels = request.labels_of_namespace
+        if namespace == "":
+            return "request is in no namespace"
+        if selector is None or labels is None:
+            return "labels of the namespace are not known" if self.allow else ""
+        return "" if selector.matches(labels) else f"labels of namespace `{namespace}` do not match"
 
     def _reaches_name(self, names: Globs, name: str | None) -> bool:
         if name is None:
             return not self.allow
         return names.match(name)
 
-    def _reaches_ports(self, ports: frozenset[int], asked: tuple[int, ...] | None) -> bool:
+    def _reaches_ports(self, ports: frozenset[int | str], asked: tuple[int | str, ...] | None) -> bool:
         if asked is None:
             return not self.allow
         return ports.issuperset(asked) if self.allow else not ports.isdisjoint(asked)
@@ -167,15 +197,18 @@ class CompiledRule:
         wanted, asked = self.rule.exec, request.exec
         if wanted is None or asked is None:
             return "command is not known" if self.allow else ""
-        if wanted.commands is not None and not any(matches_argv(each, asked.command) for each in wanted.commands):
-            return f"command {list(asked.command)} does not match"
+        if wanted.commands is not None:
+            if asked.command is None and self.allow:
+                return "command is not known"
+            if asked.command is not None and not any(matches_argv(each, asked.command) for each in wanted.commands):
+                return f"command {list(asked.command)} does not match"
         for name, want, has in (("stdin", wanted.stdin, asked.stdin), ("tty", wanted.tty, asked.tty)):
             if (has and not want) if self.allow else (want is not None and has != want):
                 return f"{name} is {str(has).lower()}"
         return ""
 
-    def _content_mismatch(self, facts: Facts) -> str:
-        rule, template = self.rule, facts.template
+    def _content_mismatch(self, template: Template) -> str:
+        rule = self.rule
         if not self._reaches_powers(template):
             shown = ", ".join(sorted(template.powers)) or "none"
             return f"pod powers ({shown}) do not match"
@@ -191,7 +224,7 @@ class CompiledRule:
             and not self._outside(rule.images_outside, template)
         ):
             return "no image is outside of the list"
-        return self._escalation_mismatch(facts.escalations)
+        return ""
 
     def _escalation_mismatch(self, escalations: frozenset[Escalation]) -> str:
         """As with powers: Allow has no others than the rule lists, other rules any (with none listed: do not mind)."""
@@ -201,6 +234,30 @@ class CompiledRule:
         if not self.allow and listed and escalations.isdisjoint(listed):
             return "request is none of the escalations that the rule lists"
         return ""
+
+    def is_sure(self, request: PolicyRequest, facts: Facts) -> bool:
+        """Whether a RequireApproval rule that matches does so by what is known, and not because something is unknown.
+
+        INVARIANT: what is unknown asks for an approval, and permits nothing: a reviewer of namespace `a` is not asked
+        to let a request to all namespaces pass.
+        """
+        rule = self.rule
+        if self.namespaces is not None and request.namespace is None:
+            return False
+        if self.is_static:
+            return True
+        if rule.namespace_selector is not None and request.labels_of_namespace is None:
+            return False
+        if self._names is not None and request.name is None:
+            return False
+        if rule.exec is not None and (request.exec is None or (rule.exec.commands and request.exec.command is None)):
+            return False
+        if rule.ports is not None and (request.ports is None or not set(rule.ports).issuperset(request.ports)):
+            return False
+        reads_template = rule.images_outside is not None or (
+            rule.pod_powers is not None and UNKNOWN not in rule.pod_powers
+        )
+        return not (reads_template and facts.template.unknown)
 
     def permits(self, escalations: frozenset[Escalation]) -> bool:
         """Whether this rule may let a request of these escalations pass, now or after an approval."""

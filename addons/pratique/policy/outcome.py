@@ -5,7 +5,9 @@ Belongs here: strictness, the terms of several approvals together, the prose. No
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from pratique.policy import escalation
 from pratique.policy.conditions import ConditionError
@@ -21,22 +23,38 @@ _GRANTS = ("once", "session", "duration")  # narrowest first
 _FINAL = "Do not retry it unchanged: ask the owner of the policy"
 
 
-@dataclass
 class Outcome:
     """Collects matching rules. `missing` are the required demands that nothing permits so far."""
 
-    missing: frozenset[Demand] = frozenset()
-    escalations: frozenset[Escalation] = frozenset()
-    errors: tuple[str, ...] = ()
-    matched: dict[Action, list[CompiledRule]] = field(default_factory=dict)
-    failed: list[CompiledRule] = field(default_factory=list)
-    permitted: bool = False
+    __slots__ = ("allowing", "denying", "errors", "escalations", "failed", "missing", "permitted", "queueing")
 
-    def add(self, rule: CompiledRule, covered: frozenset[Demand]) -> None:
-        self.matched.setdefault(rule.action, []).append(rule)
-        if rule.permits(self.escalations):
-            self.missing -= covered
+    def __init__(
+        self,
+        missing: frozenset[Demand] = frozenset(),
+        escalations: frozenset[Escalation] = frozenset(),
+        errors: tuple[str, ...] = (),
+    ) -> None:
+        self.missing = missing
+        self.escalations = escalations
+        self.errors = errors
+        self.allowing: list[CompiledRule] = []
+        self.queueing: list[CompiledRule] = []
+        self.denying: list[CompiledRule] = []
+        self.failed: list[CompiledRule] = []
+        self.permitted = False
+
+    def add(self, rule: CompiledRule, covered: frozenset[Demand], *, sure: bool = True) -> None:
+        """`sure`: whether it matches by what is known; otherwise it permits nothing."""
+        if rule.action is Action.DENY:
+            self.denying.append(rule)
+            return
+        (self.allowing if rule.allow else self.queueing).append(rule)
+        if not sure:
+            return
+        if not self.escalations or rule.permits(self.escalations):
             self.permitted = True
+            if self.missing:
+                self.missing -= covered
 
     def fail(self, rule: CompiledRule, error: ConditionError) -> None:
         self.failed.append(rule)
@@ -45,19 +63,51 @@ class Outcome:
 
 def verdict_of(request: PolicyRequest, outcome: Outcome) -> Verdict:
     """The strictest of what was collected; see `decision.py` for the order."""
-    denying = outcome.matched.get(Action.DENY, [])
     if outcome.errors:
-        rules = _ids([*outcome.failed, *denying])
+        rules = _ids((*outcome.failed, *outcome.denying))
         message = f"{_what(request)} is denied because the policy cannot decide on it: {outcome.errors[0]}"
         return Verdict(Action.DENY, rules, outcome.errors, message)
-    if denying:
-        return Verdict(Action.DENY, _ids(denying), (), _message(request, denying, f"is denied. {_FINAL}"))
+    if outcome.denying:
+        denying = _together(tuple(outcome.denying))
+        return Verdict(Action.DENY, denying.ids, (), denying.text or f"{_what(request)} is denied. {_FINAL}")
     if outcome.missing or not outcome.permitted:
         return _not_permitted(request, outcome)
-    queueing = outcome.matched.get(Action.REQUIRE_APPROVAL, [])
-    if queueing:
-        return _approval(request, queueing)
-    return Verdict(Action.ALLOW, _ids(outcome.matched[Action.ALLOW]))
+    if outcome.queueing:
+        return _approval(request, _together(tuple(outcome.queueing)))
+    return Verdict(Action.ALLOW, _together(tuple(outcome.allowing)).ids)
+
+
+class _Together(NamedTuple):
+    """Several rules of one action. `text`: of the first (by id) that has one; `terms`: None where `conflict` is set."""
+
+    ids: tuple[str, ...]
+    text: str
+    terms: ApprovalTerms | None
+    conflict: bool
+
+
+@lru_cache(maxsize=512)  # which rules match together hardly varies, and a person's rules are few
+def _together(rules: tuple[CompiledRule, ...]) -> _Together:
+    texts = [rule.rule.message for rule in sorted(rules, key=lambda rule: rule.id) if rule.rule.message]
+    terms, conflict = _terms([rule.terms for rule in rules if rule.terms is not None])
+    return _Together(_ids(rules), texts[0] if texts else "", terms, conflict)
+
+
+def _terms(every: list[ApprovalTerms]) -> tuple[ApprovalTerms | None, bool]:
+    """The strictest of each term; and whether no reviewer is in all the lists."""
+    if not every:
+        return None, False
+    listed = [terms.reviewers for terms in every if terms.reviewers]
+    reviewers = tuple(one for one in listed[0] if all(one in other for other in listed)) if listed else ()
+    if listed and not reviewers:
+        return None, True
+    strictest = ApprovalTerms(
+        reviewers=reviewers,
+        quorum=max(terms.quorum for terms in every),
+        expires_after=min(terms.expires_after for terms in every),
+        grant=min((terms.grant for terms in every), key=_GRANTS.index),
+    )
+    return strictest, False
 
 
 def _not_permitted(request: PolicyRequest, outcome: Outcome) -> Verdict:
@@ -70,35 +120,20 @@ def _not_permitted(request: PolicyRequest, outcome: Outcome) -> Verdict:
         message = f"{what} is an escalation of privileges and no rule names this resource. {_FINAL}"
         return Verdict(Action.DENY, (ESCALATION_RULE,), (), message)
     also = sorted(str(demand) for demand in outcome.missing)
-    counted = f" It counts as {', '.join(also)}, which no rule allows." if outcome.matched else ""
+    counted = f" It counts as {', '.join(also)}, which no rule allows." if outcome.allowing or outcome.queueing else ""
     return Verdict(Action.DENY, (), (), f"no rule allows client `{request.client}` {what}.{counted} {_FINAL}")
 
 
-def _approval(request: PolicyRequest, rules: list[CompiledRule]) -> Verdict:
-    every = [rule.terms for rule in rules if rule.terms is not None]
-    listed = [terms.reviewers for terms in every if terms.reviewers]
-    reviewers = tuple(one for one in listed[0] if all(one in other for other in listed)) if listed else ()
-    if listed and not reviewers:
-        error = f"rules {', '.join(_ids(rules))} ask for an approval by different reviewers, and none are in all lists"
-        return Verdict(Action.DENY, _ids(rules), (error,), f"{_what(request)} is denied: {error}")
-    terms = ApprovalTerms(
-        reviewers=reviewers,
-        quorum=max(terms.quorum for terms in every),
-        expires_after=min(terms.expires_after for terms in every),
-        grant=min((terms.grant for terms in every), key=_GRANTS.index),
-    )
-    message = _message(request, rules, "needs the approval of a person")
-    return Verdict(Action.REQUIRE_APPROVAL, _ids(rules), (), message, terms)
+def _approval(request: PolicyRequest, rules: _Together) -> Verdict:
+    if rules.conflict:
+        error = f"rules {', '.join(rules.ids)} ask for an approval by different reviewers, and none are in all lists"
+        return Verdict(Action.DENY, rules.ids, (error,), f"{_what(request)} is denied: {error}")
+    message = rules.text or f"{_what(request)} needs the approval of a person"
+    return Verdict(Action.REQUIRE_APPROVAL, rules.ids, (), message, rules.terms)
 
 
-def _ids(rules: list[CompiledRule]) -> tuple[str, ...]:
+def _ids(rules: Iterable[CompiledRule]) -> tuple[str, ...]:
     return tuple(sorted({rule.id for rule in rules}))
-
-
-def _message(request: PolicyRequest, rules: list[CompiledRule], otherwise: str) -> str:
-    """The text of the first rule (by id) that has one."""
-    texts = [rule.rule.message for rule in sorted(rules, key=lambda rule: rule.id) if rule.rule.message]
-    return texts[0] if texts else f"{_what(request)} {otherwise}"
 
 
 def _what(request: PolicyRequest) -> str:

@@ -1,12 +1,12 @@
 """Pod powers: what a pod template can do that an ordinary pod cannot, in every built-in kind that holds one.
 
-Belongs here: where the template stands in each kind, the powers, the images, and whether a patch may touch the
-template. Not here: what a rule does with them (`matching.py`).
+Belongs here: where the template stands in each kind, the powers, the images. Not here: what a rule does with them
+(`matching.py`).
 
-The powers of a patch are those of its `result` (the gateway's dry run). Without it they are `unknown` as soon as the
-patch may touch the pod spec: a new image in a template that is privileged already is privileged, and the patch does
-not show it. Custom resources: every mapping of the body is looked at by the names of pod fields (Argo, Tekton,
-Knative, KubeVirt embed templates); what a patch of one leaves unsaid stays unseen.
+The powers of a write are those of the object that it makes. Of a patch that is its `result` (the gateway's dry run);
+without it they are `unknown`, whatever the patch holds: a new image, or one more replica, in a template that is
+privileged already is privileged, and the patch does not show it. Custom resources: every mapping of the body is looked
+at by the names of pod fields (Argo, Tekton, Knative, KubeVirt embed templates).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from pratique.policy.request import JSON_PATCH, PolicyRequest, pointer
+from pratique.policy.request import JSON_PATCH, PolicyRequest
 
 type Power = Literal[
     "capabilities",
@@ -100,17 +100,16 @@ def template_of(request: PolicyRequest) -> Template:
         return NOTHING
     if path is None:
         built_in = "." not in attributes.api_group or attributes.api_group.endswith(".k8s.io")
-        return NOTHING if built_in else _custom(request)
-    if request.patch_type and request.result is None:
-        return _of_patch(request, path)
+        found = NOTHING if built_in else _custom(request.document if request.result is None else request.result)
+        return found if built_in or not _unseen(request) else Template(found.powers | {UNKNOWN}, found.images)
+    if _unseen(request):
+        shown = NOTHING if request.patch_type == JSON_PATCH else _added(_at(request.document, path), "")
+        return Template(shown.powers | {UNKNOWN}, shown.images)
     return _added(_at(request.object, path), attributes.subresource)
 
 
-def _of_patch(request: PolicyRequest, path: tuple[str, ...]) -> Template:
-    if not touches(request.document, request.patch_type, path):
-        return NOTHING
-    shown = NOTHING if request.patch_type == JSON_PATCH else _added(_at(request.document, path), "")
-    return Template(shown.powers | {UNKNOWN}, shown.images)
+def _unseen(request: PolicyRequest) -> bool:
+    return bool(request.patch_type) and request.result is None
 
 
 def _added(spec: Any, subresource: str) -> Template:
@@ -119,31 +118,6 @@ def _added(spec: Any, subresource: str) -> Template:
     if subresource == "ephemeralcontainers":
         return Template(template.powers | {"ephemeralContainers"}, template.images)
     return template
-
-
-def touches(document: Any, patch_type: str, path: tuple[str, ...]) -> bool:
-    """Whether a patch may change the value at `path`, what is below it or above it."""
-    if patch_type == JSON_PATCH:
-        return not isinstance(document, list) or any(_operation_touches(each, path) for each in document)
-    for step in path:
-        if not isinstance(document, dict) or any(key.startswith("$") for key in document):
-            return True  # null, or a strategic merge directive, replaces what is here
-        if step not in document:
-            return False
-        document = document[step]
-    return True
-
-
-def _operation_touches(operation: Any, path: tuple[str, ...]) -> bool:
-    if not isinstance(operation, dict):
-        return True
-    places = [operation.get("path"), *([operation["from"]] if "from" in operation else [])]
-    return any(not isinstance(place, str) or _overlap(pointer(place), path) for place in places)
-
-
-def _overlap(place: tuple[str, ...], path: tuple[str, ...]) -> bool:
-    shorter = min(len(place), len(path))
-    return place[:shorter] == path[:shorter]
 
 
 def _at(document: Any, path: tuple[str, ...]) -> Any:
@@ -240,12 +214,8 @@ def _images(spec: dict[str, Any]) -> Iterator[str]:
             yield str(volume["image"].get("reference") or "")
 
 
-def _custom(request: PolicyRequest) -> Template:
+def _custom(document: Any) -> Template:
     """Every mapping of a custom resource, read as a pod spec, a volume, a container and a security context at once."""
-    document = request.result if request.result is not None else request.document
-    if request.patch_type == JSON_PATCH and request.result is None:
-        operations = document if isinstance(document, list) else [None]
-        document = [each.get("value") if isinstance(each, dict) else None for each in operations]
     powers: set[str] = set()
     images: set[str] = set()
     pending, seen = [document], 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol
 
 JSON_PATCH = "json-patch"
@@ -17,6 +18,15 @@ STRATEGIC_PATCH = "strategic-merge-patch"
 APPLY_PATCH = "apply-patch"
 
 _TUNNEL = "SPDY/3.1+portforward.k8s.io"
+
+class Absent(Enum):
+    """A value that nobody has asked for: something else than None, which says that there is none."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+
 _COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 _REHEARSED_VERBS = frozenset({"create", "update", "patch", "delete"})
 
@@ -52,9 +62,12 @@ class Attributes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExecOptions:
-    """PodExecOptions and PodAttachOptions (core/v1), as the API server decodes them. `attach` has no command."""
+    """PodExecOptions and PodAttachOptions (core/v1), as the API server decodes them.
 
-    command: tuple[str, ...] = ()
+    `command` is None for attach: what it attaches to was started by somebody else.
+    """
+
+    command: tuple[str, ...] | None = ()
     stdin: bool = False
     tty: bool = False
     stdout: bool = True
@@ -66,10 +79,13 @@ class ExecOptions:
 class PolicyRequest:
     """One request, canonical, of one client.
 
-    `document` is the parsed JSON body (for a patch: the patch), None when there is none. `result` is what the API
-    server says a patch would make (the gateway's own dry run), None when not asked for. `method` "" is not checked.
-    `ports` of a port-forward: None when not known; `()` when the caller decides again for each port that a stream
-    opens.
+    `document` is the parsed JSON body (for a patch: the patch), None when there is none. `method` "" is not checked.
+    `ports` of a port-forward or proxy (numbers, or names of a service's or container's ports): None when not known;
+    `()` when the caller decides again for each port that a stream opens.
+
+    What the cluster was asked (`Needs`): `result`, what a patch would make (the gateway's own dry run), None when not
+    asked for; `old_object`, the live object, None when there is none; `namespace_labels`. `fault`: why it could not
+    be asked.
     """
 
     client: str
@@ -81,8 +97,11 @@ class PolicyRequest:
     result: Any = None
     dry_run: bool = False
     exec: ExecOptions | None = None
-    ports: tuple[int, ...] | None = None
+    ports: tuple[int | str, ...] | None = None
     upgrade: str = ""
+    old_object: Any = ABSENT
+    namespace_labels: Mapping[str, str] | None = None
+    fault: str = ""
 
     @classmethod
     def from_canonical(
@@ -106,13 +125,13 @@ class PolicyRequest:
 
     @property
     def object(self) -> Any:
-        """The object that this write makes: the result when known, the body of a create, update or apply; else None.
+        """The object that this write makes: the result when known, the body of a create or update; else None.
 
-        A JSON, merge or strategic merge patch is not the object.
+        A patch is not the object, nor is an apply patch: what is left out of it may be there already.
         """
         if self.result is not None:
             return self.result
-        return self.document if self.patch_type in {"", APPLY_PATCH} else None
+        return None if self.patch_type else self.document
 
     @property
     def is_collection(self) -> bool:
@@ -125,10 +144,22 @@ class PolicyRequest:
         return attributes.verb == "create" and not attributes.name and not attributes.subresource
 
     @property
+    def acts_on_object(self) -> bool:
+        """Whether there is one live object that the request changes, connects to or removes."""
+        attributes = self.attributes
+        if not attributes.is_resource_request or not attributes.name or self.is_collection:
+            return False
+        return attributes.verb != "get" or (attributes.resource, attributes.subresource) in CONNECTIONS
+
+    @property
     def name(self) -> str | None:
-        """The name of the object, from the body for a create; None when unknown (collections, `generateName`)."""
-        if self.attributes.name:
-            return self.attributes.name
+        """The name of the object, from the body for a create; None when unknown (collections, `generateName`).
+
+        Of a proxy without scheme and port, which stand in the same path segment.
+        """
+        attributes = self.attributes
+        if attributes.name:
+            return _proxied(attributes.name)[0] if attributes.subresource == "proxy" else attributes.name
         return _body_name(self.document) if self.creates_in_collection else None
 
     @property
@@ -146,11 +177,30 @@ class PolicyRequest:
         return None if self.is_collection and key not in CLUSTER_SCOPED else ""
 
     @property
+    def labels_of_namespace(self) -> Mapping[str, str] | None:
+        """The labels of the namespace, None when they are not known. A Namespace to be created brings its own."""
+        attributes = self.attributes
+        if self.creates_in_collection and (attributes.api_group, attributes.resource) == ("", "namespaces"):
+            return _labels(self.document)
+        return self.namespace_labels if self.namespace else None
+
+    @property
     def rehearses(self) -> bool:
         """A dry run that changes and mints nothing. Not so for deletecollection, subresources and reviews."""
         attributes = self.attributes
         return self.dry_run and attributes.verb in _REHEARSED_VERBS and not attributes.subresource
 
+
+CONNECTIONS = frozenset(
+    {
+        ("pods", "exec"),
+        ("pods", "attach"),
+        ("pods", "portforward"),
+        ("pods", "proxy"),
+        ("services", "proxy"),
+        ("nodes", "proxy"),
+    }
+)  # resource and subresource, core group: they open a connection; GET does as much as POST
 
 CLUSTER_SCOPED = frozenset(
     {
@@ -194,6 +244,27 @@ def _body_name(document: Any) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
+def _labels(document: Any) -> Mapping[str, str] | None:
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    labels = metadata.get("labels") or {} if isinstance(metadata, dict) else None
+    return labels if isinstance(labels, dict) else None
+
+
+_PROXY_SCHEMES = frozenset({"", "http", "https"})
+
+
+def _proxied(segment: str) -> tuple[str | None, int | str | None]:
+    """Name and port of `[scheme:]name[:port]` (apimachinery `util/net.SplitSchemeNamePort`); None for what is not said.
+
+    A number in any spelling is that number: the server dials `0080` as 80.
+    """
+    parts = segment.split(":")
+    scheme, name, port = {1: ("", *parts, ""), 2: ("", *parts), 3: tuple(parts)}.get(len(parts), ("?", "", ""))
+    if scheme not in _PROXY_SCHEMES or not name:
+        return None, None
+    return name, (int(port) if port.isascii() and port.isdigit() else port) or None
+
+
 def _exec_options(attributes: Attributes, options: Any) -> ExecOptions | None:
     """None where nothing was decoded: a rule with `exec:` then does not allow."""
     if attributes.resource != "pods" or attributes.subresource not in {"exec", "attach"}:
@@ -202,7 +273,7 @@ def _exec_options(attributes: Attributes, options: Any) -> ExecOptions | None:
     if values is None:
         return None
     return ExecOptions(
-        command=tuple(values.get("command") or ()),
+        command=tuple(values.get("command") or ()) if attributes.subresource == "exec" else None,
         stdin=bool(values.get("stdin")),
         tty=bool(values.get("tty")),
         stdout=bool(values.get("stdout")),
@@ -211,9 +282,16 @@ def _exec_options(attributes: Attributes, options: Any) -> ExecOptions | None:
     )
 
 
-def _ports(canonical: Any, options: Any) -> tuple[int, ...] | None:
-    """`ports=` of a port-forward. Left out, they come when a stream is opened, where the protocol names them there: ()."""
-    if canonical.attributes.subresource != "portforward":
+def _ports(canonical: Any, options: Any) -> tuple[int | str, ...] | None:
+    """Of a port-forward `ports=`. Left out, they come when a stream is opened, where the protocol names them there: ().
+
+    Of a proxy the port in its path; without one the server chooses: None.
+    """
+    attributes = canonical.attributes
+    if attributes.subresource == "proxy" and (attributes.resource, "proxy") in CONNECTIONS:
+        port = _proxied(attributes.name)[1]
+        return None if port is None else (port,)
+    if attributes.subresource != "portforward":
         return None
     values = _decoded(options, "podPortForwardOptions") or {}
     named_by_streams = canonical.upgrade == "SPDY/3.1" or _TUNNEL in canonical.subprotocols

@@ -18,6 +18,7 @@ from pratique.documents import Document
 from pratique.errors import DocumentError
 from pratique.policy.demands import NON_RESOURCE_VERBS, RESOURCE_VERBS
 from pratique.policy.escalation import Escalation
+from pratique.policy.labels import LabelSelector
 from pratique.policy.patterns import ANY, REST
 from pratique.policy.powers import Power
 from pratique.verdict import Action, ApprovalTerms
@@ -29,6 +30,10 @@ _RESOURCE = re.compile(r"(?:\*|[a-z0-9][a-z0-9.-]*)(?:/(?:\*|[a-z0-9][a-z0-9-]*)
 _RULE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\Z")
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+_PROXIES = frozenset({"pods/proxy", "services/proxy", "nodes/proxy"})
+_PORTED = frozenset({"pods/portforward", *_PROXIES})
 
 
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -39,7 +44,8 @@ class ExecMatch(_Spec, frozen=True):
     """`exec:` of a rule, on pods/exec and pods/attach.
 
     `commands` are argument lists, one glob per argument, a trailing `**` for the rest; None: any command. An Allow rule
-    allows stdin and tty only when it says so; a Deny or RequireApproval rule minds them only when it says so.
+    allows stdin and tty only when it says so; a Deny or RequireApproval rule minds them only when it says so. The
+    command of an attach is not known.
     """
 
     commands: tuple[tuple[str, ...], ...] | None = None
@@ -74,7 +80,9 @@ class Rule(_Spec, frozen=True):
     subresources and `*/*` with them (admissionregistration.k8s.io/v1 `Rule`), in other rules `*` is both.
     `podPowers`: an Allow rule matches when the pod template has no other powers than these; others, when it has any.
     `images`: for Allow rules, every image matches a glob. `imagesOutside`: for others, some image matches none.
-    `ports`: of a port-forward; an Allow rule needs all of them listed, others any. `escalations`: `escalation.py`.
+    `resourceNames` of a proxy are without scheme and port. `ports`: of a port-forward or proxy, numbers or (proxy) names;
+    an Allow rule needs all of them listed, others any. `escalations`: `escalation.py`. `namespaceSelector`: on the labels
+    of the namespace, which the gateway looks up; a request to all namespaces at once matches no Allow rule with one.
     """
 
     name: Text
@@ -83,10 +91,11 @@ class Rule(_Spec, frozen=True):
     api_groups: tuple[str, ...] = ("",)
     resources: tuple[Text, ...] = ()
     namespaces: tuple[str, ...] | None = None
+    namespace_selector: LabelSelector | None = None
     resource_names: tuple[Text, ...] | None = None
     non_resource_urls: tuple[Text, ...] = msgspec.field(default=(), name="nonResourceURLs")
     exec: ExecMatch | None = None
-    ports: tuple[Annotated[int, msgspec.Meta(ge=1, le=65535)], ...] | None = None
+    ports: tuple[Port | Text, ...] | None = None
     dry_run: bool | None = None
     pod_powers: tuple[Power, ...] | None = None
     images: tuple[Text, ...] | None = None
@@ -152,8 +161,12 @@ class _Checker:
         self._empty_lists()
         self._verbs()
         self._resources()
+        if self._rule.namespace_selector is not None:
+            for message, remedy in self._rule.namespace_selector.problems():
+                self.refuse("namespaceSelector", message, remedy)
         self._action()
-        self._streams()
+        self._exec()
+        self._ports()
         return self._errors
 
     def _empty_lists(self) -> None:
@@ -205,6 +218,7 @@ class _Checker:
         rule = self._rule
         given = {
             "namespaces": rule.namespaces,
+            "namespaceSelector": rule.namespace_selector,
             "resourceNames": rule.resource_names,
             "exec": rule.exec,
             "ports": rule.ports,
@@ -243,7 +257,7 @@ class _Checker:
         except ValueError as error:
             self.refuse("approval", f"expiresAfter {error}", "Write for example `30m` or `1h`", "expiresAfter")
 
-    def _streams(self) -> None:
+    def _exec(self) -> None:
         rule = self._rule
         wrong = [name for name in rule.resources if name not in {"pods/exec", "pods/attach"}]
         if rule.exec is not None and wrong:
@@ -254,5 +268,16 @@ class _Checker:
             if not command or REST in command[:-1]:
                 message = "command is empty, or has `**` before its end"
                 self.refuse("exec", message, "Write one glob per argument, `**` last for the rest", "commands", index)
-        if rule.ports is not None and any(name != "pods/portforward" for name in rule.resources):
-            self.refuse("ports", "`ports` goes with resource `pods/portforward` only", "Put it in a rule of its own")
+
+    def _ports(self) -> None:
+        rule = self._rule
+        if rule.ports is not None and not _PORTED.issuperset(rule.resources):
+            message = "`ports` goes with pods/portforward and the proxies of pods, services and nodes only"
+            self.refuse("ports", message, "Put it in a rule of its own")
+        for index, port in enumerate(rule.ports or ()):
+            if isinstance(port, str) and (port.isdigit() or not _PROXIES.issuperset(rule.resources)):
+                self.refuse("ports", f"port `{port}` is a text", "Write the number; only proxies know names", index)
+        for index, name in enumerate(rule.resource_names or ()):
+            if ":" in name and rule.resources and _PROXIES.issuperset(rule.resources):
+                message = f"name `{name}` of a proxy holds a scheme or a port"
+                self.refuse("resourceNames", message, "Write the name alone, and the port under `ports`", index)
