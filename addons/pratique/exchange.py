@@ -42,6 +42,8 @@ class Exchange:
 
     audit_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     started: float = 0.0
+    own_calls: list[str] = field(default_factory=list)
+    """Audit-IDs of the gateway's own calls about this request: recorded with it, so that the audit log joins."""
     client: Client | None = None
     credential_sha256: str = ""
     """Of the API key that was presented, as the Client document keeps it."""
@@ -82,6 +84,11 @@ class Exchange:
     """Asked while a tunnel is open: each raises Refused when it must end."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What each room does when the tunnel has ended; see `finish`."""
+
+    def own_call(self, what: str) -> str:
+        """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps."""
+        self.own_calls.append(f"{self.audit_id}-own-{len(self.own_calls) + 1}-{what}"[:64])
+        return self.own_calls[-1]
 
     def refuse(self, refusal: Refused) -> None:
         """The first refusal stands: later hooks still run after an answer was set."""

@@ -40,7 +40,7 @@ class Cluster:
 def see(cluster, needs, request=PATCH, lookups=None, shown=lambda document: "masked"):
     lookups = lookups or Lookups(cluster, lambda: cluster.now)
     asked = PolicyRequest.from_canonical("mcp-1", request)
-    return asyncio.run(lookups.see(request, asked, needs, "audit", shown))
+    return asyncio.run(lookups.see(request, asked, needs, lambda what: f"audit-own-{what}", shown))
 
 
 def test_nothing_is_asked_that_is_not_needed():
@@ -170,8 +170,8 @@ def test_requests_that_come_together_ask_once():
     asked = PolicyRequest.from_canonical("mcp-1", PATCH)
 
     async def together():
-        calls = [lookups.see(PATCH, asked, LABELS, "audit") for _ in range(5)]
-        left = asyncio.ensure_future(lookups.see(PATCH, asked, LABELS, "audit"))
+        calls = [lookups.see(PATCH, asked, LABELS, lambda what: f"audit-own-{what}") for _ in range(5)]
+        left = asyncio.ensure_future(lookups.see(PATCH, asked, LABELS, lambda what: f"audit-own-{what}"))
         await asyncio.sleep(0)
         left.cancel()  # a client that leaves does not end the lookup of the others
         return await asyncio.gather(*calls)

@@ -99,7 +99,14 @@ def test_own_calls_join_with_the_clients_request_in_the_audit_log_and_are_no_cli
     answer = judging.call("PATCH", f"{MAPS}/audited", {"data": {"b": "2"}}, MERGE)
     audit_id = answer.headers["audit-id"]
     records = [record for record in judging.sandbox.requests if "configmaps/audited" in record.uri]
-    assert [record.audit_id for record in records] == [f"{audit_id}-own-live", f"{audit_id}-own-dry-run", audit_id]
+    assert [record.audit_id for record in records] == [
+        f"{audit_id}-own-1-live",
+        f"{audit_id}-own-2-dry-run",
+        audit_id,
+    ]
+    recordings = list((judging.state / "recordings").rglob("*"))
+    recorded = b"".join(path.read_bytes() for path in recordings if path.is_file())
+    assert f"{audit_id}-own-2-dry-run".encode() in recorded
     assert [record.header("user-agent") for record in records[:2]] == ["pratique (own call)"] * 2
 
 

@@ -34,6 +34,14 @@ def test_the_same_request_joins() -> None:
     assert (report.joined, report.clean) == (1, True)
 
 
+def test_the_gateways_own_calls_join_once_also_those_about_a_refused_request() -> None:
+    refused = record(answered_by="gateway", own_calls=("a-own-1-live",))
+    report = join([record("b"), refused], [event("b"), event("a-own-1-live")])
+    assert (report.joined, report.own, report.clean) == (1, 1, True)
+    again = join([record("b"), refused], [event("b"), event("a-own-1-live"), event("a-own-1-live"), event("b-own-1-x")])
+    assert [each["auditID"] for each in again.around] == ["a-own-1-live", "b-own-1-x"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

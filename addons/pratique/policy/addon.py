@@ -95,7 +95,7 @@ class Policy:
             return Seen(asked, canonical)
         self._screen.screen(state)
         return await self._lookups.see(
-            canonical, asked, needs, state.audit_id, lambda document: self._screen.shown(state, document)
+            canonical, asked, needs, state.own_call, lambda document: self._screen.shown(state, document)
         )
 
     def _port_allowed(self, state: Exchange, request: PolicyRequest, port: int) -> str:

@@ -64,43 +64,47 @@ class Lookups:
         canonical: CanonicalRequest,
         request: PolicyRequest,
         needs: Needs,
-        audit_id: str,
+        own_call: Callable[[str], str],
         shown: Callable[[Any], str] = lambda _: "",
     ) -> Seen:
-        """`request` with what was needed, and `canonical` tied to it. `audit_id` is that of the client's request.
+        """`request` with what was needed, and `canonical` tied to it. `own_call(what)` is the Audit-ID of one own call.
 
         Raises NotAnswered: fail closed.
         """
         if needs.namespace_labels:
-            labels = await self._labels_of(request.namespace or "", audit_id)
+            labels = await self._labels_of(request.namespace or "", own_call)
             request = replace(request, namespace_labels=labels)
         if needs.old_object:
-            old = await self._live(canonical, audit_id, shown)
+            old = await self._live(canonical, own_call, shown)
             canonical = _tied(canonical, old)
             request = replace(request, old_object=old)
         if needs.result:
-            result = await self._result(canonical, audit_id, shown)
+            result = await self._result(canonical, own_call, shown)
             if request.old_object is ABSENT:
                 canonical = _tied(canonical, result)
             request = replace(request, result=result)
         return Seen(request, canonical)
 
-    async def _live(self, canonical: CanonicalRequest, audit_id: str, shown: Callable[[Any], str]) -> Any:
+    async def _live(
+        self, canonical: CanonicalRequest, own_call: Callable[[str], str], shown: Callable[[Any], str]
+    ) -> Any:
         """The live object; None: there is none."""
         wanted = rehearsal.live(canonical)
         if wanted is None:
             raise _unanswered("this request acts on no one object")
-        answer = await self._send(wanted, f"{audit_id}-own-live")
+        answer = await self._send(wanted, own_call("live"))
         if answer.code == 404:
             return None
         return _object(answer, "the live object", shown)
 
-    async def _result(self, canonical: CanonicalRequest, audit_id: str, shown: Callable[[Any], str]) -> Any:
+    async def _result(
+        self, canonical: CanonicalRequest, own_call: Callable[[str], str], shown: Callable[[Any], str]
+    ) -> Any:
         try:
             wanted = rehearsal.dry_run(canonical)
         except Refused as refusal:
             raise _unanswered(refusal.message) from None
-        answer = await self._send(wanted, f"{audit_id}-own-dry-run")
+        answer = await self._send(wanted, own_call("dry-run"))
         return _object(answer, "a dry run of this request", shown)
 
     async def _send(self, request: CanonicalRequest, audit_id: str) -> OwnAnswer:
@@ -113,14 +117,14 @@ class Lookups:
 
     # --- labels of namespaces ---
 
-    async def _labels_of(self, name: str, audit_id: str) -> Mapping[str, str]:
+    async def _labels_of(self, name: str, own_call: Callable[[str], str]) -> Mapping[str, str]:
         kept = self._labels.get(name)
         if kept is not None and 0 <= self._clock() - kept[0] < LABELS_SECONDS:
             self._labels.move_to_end(name)
             return kept[1]
         asking = self._asking.get(name)
         if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._ask_labels(name, audit_id))
+            asking = self._asking[name] = asyncio.create_task(self._ask_labels(name, own_call))
             asking.add_done_callback(lambda done: self._asked(name, done))
         try:
             return await asyncio.wait_for(asyncio.shield(asking), LABELS_WAIT_SECONDS)
@@ -132,14 +136,14 @@ class Lookups:
         if not done.cancelled():
             done.exception()  # looked at: who asked may have left
 
-    async def _ask_labels(self, name: str, audit_id: str) -> Mapping[str, str]:
+    async def _ask_labels(self, name: str, own_call: Callable[[str], str]) -> Mapping[str, str]:
         try:
             wanted = rehearsal.namespace(name)
         except Refused as refusal:
             raise _unanswered(refusal.message) from None
         # Before the call: a change during it is seen LABELS_SECONDS later at most.
         asked_at = self._clock()
-        answer = await self._send(wanted, f"{audit_id}-own-namespace")
+        answer = await self._send(wanted, own_call("namespace"))
         found = _object(answer, "the namespace", lambda _: "")
         labels = found["metadata"].get("labels") or {}
         if not isinstance(labels, dict):

@@ -224,6 +224,7 @@ class Recorder:
             errors=verdict.errors if verdict else (),
             message=state.refusal.message if state.refusal else "",
             approval_id=state.approval,
+            own_calls=tuple(state.own_calls),
             masks=tuple(sorted(state.masked)),
             status=response.status_code if response else 0,
             answered_by="gateway" if state.refusal else "upstream",

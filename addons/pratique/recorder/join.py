@@ -47,10 +47,11 @@ class Join:
     """The report.
 
     `around` are audit events of the gateway's users that no recording knows, `unseen` the Audit-IDs of recorded requests
-    that were sent and that the server's log does not have.
+    that were sent and that the server's log does not have. `own` counts the gateway's own calls that recordings tell of.
     """
 
     joined: int = 0
+    own: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
     around: list[Mapping[str, Any]] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
@@ -62,13 +63,23 @@ class Join:
 
 def join(records: Iterable[Record], events: Iterable[Mapping[str, Any]], users: frozenset[str] = frozenset()) -> Join:
     """`users` are the names under which the gateway calls; empty means: those of the events that join."""
-    sent = {record.audit_id: record for record in records if _was_sent(record)}
+    sent: dict[str, Record] = {}
+    own: set[str] = set()
+    for each in records:
+        own.update(each.own_calls)
+        if _was_sent(each):
+            sent[each.audit_id] = each
     report, unmatched, seen = Join(), list[Mapping[str, Any]](), set[str]()
     callers = set(users)
     for event in events:
         if event.get("stage") != STAGE:
             continue
-        record = sent.get(str(event.get("auditID", "")))
+        audit_id = str(event.get("auditID", ""))
+        if audit_id in own:
+            own.discard(audit_id)  # once: who repeats its Audit-ID went around
+            report.own += 1
+            continue
+        record = sent.get(audit_id)
         if record is None:
             unmatched.append(event)
             continue

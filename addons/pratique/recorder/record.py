@@ -26,7 +26,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     `flow` joins the records of one request: its start, its events, its end. `started` and `ended` are seconds since the
     epoch; sizes are bytes; `*_sha256` is set only for what is *not* stored whole, and `*_cut` is then how many bytes
     are stored. `verdict` is an Action of pratique.verdict; `status` is what the client was answered, `answered_by` is
-    "gateway" or "upstream". `masks` are ids of mask rules that hit. `note` is one line of prose for the timeline.
+    "gateway" or "upstream". `masks` are ids of mask rules that hit. `own_calls`
+    are Audit-IDs of the gateway's own calls about the request. `note` is one line of prose for the timeline.
     """
 
     flow: str = ""
@@ -50,6 +51,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     errors: tuple[str, ...] = ()
     message: str = ""
     approval_id: str = ""
+    own_calls: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     status: int = 0
     answered_by: str = ""
