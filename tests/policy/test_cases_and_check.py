@@ -77,7 +77,7 @@ def test_a_broken_policy_is_a_report_with_errors_and_no_results():
     [
         (
             "{name: a, request: {}, expect: {action: Allow}}",
-            "needs either `method` and `path`, or `verb` and `resource`",
+            "needs `method` and `path`, or `verb` and `resource`, or `flow`",
         ),
         ("{name: a, request: {verb: get, resouce: pods}, expect: {action: Allow}}", "Did you mean `resource`?"),
         ("{name: a, request: {verb: get}, expect: {action: Alow}}", "Did you mean `Allow`?"),

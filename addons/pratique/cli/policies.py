@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from pratique.cli.output import console, output_option, print_json
+from pratique.cli.recorded import recorded_request
 from pratique.documents import Document, cases_files, read_folder, read_text
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.clients import Clients
@@ -34,7 +35,7 @@ def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
             errors += found.errors
     for file in cases_files(folder):
         try:
-            cases += parse_cases(read_text(file), str(file))
+            cases += parse_cases(read_text(file), str(file), recorded_request)
         except DocumentErrors as found:
             errors += found.errors
     return check_folder_documents(documents, cases), errors
@@ -52,8 +53,10 @@ def check(folder: Path, output: str) -> None:
         counts = {"policies": report.policies, "rules": report.rules, "cases": len(report.results)}
         print_json({"passed": passed, **counts, "failed": len(report.failed), "findings": lines})
     else:
+        shown = console()
         for line in lines:
-            click.echo(harmless(line))
+            unreached = ": no case reaches rule" in line
+            shown.print(harmless(line), style="yellow" if unreached else "red", markup=False)
         mark = "[green]ok[/]" if passed else "[red]not ok[/]"
         summary = f"{report.policies} policies, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
         console().print(f"{mark}: {summary}")

@@ -1,7 +1,8 @@
 """Cases of policies: a request, and the verdict that it must get. `*.cases.yaml`, kind PolicyCases.
 
-Belongs here: the format, running cases against a PolicySet. Not here: files (`pratique.documents.folder`), the report
-of a whole folder (`check.py`). Each case goes through `pratique.kube.canonical`, as a request does.
+Belongs here: the format, running cases against a PolicySet. Not here: files (`pratique.documents.folder`; recorded flows
+are read by the caller), the report of a whole folder (`check.py`). Each case goes through `pratique.kube.canonical`, as a
+request does.
 
 ::
 
@@ -17,25 +18,31 @@ of a whole folder (`check.py`). Each case goes through `pratique.kube.canonical`
       - name: an exec
         request: {verb: create, resource: pods/exec, namespace: dev, name: web, command: [sh, -c, id], stdin: true}
         expect: {action: Deny}
+      - name: what an agent did on Monday
+        request: {flow: {file: monday.flow, auditID: 5c7d…}}
+        expect: {action: RequireApproval}
 
 `rules`, where given, must be the deciding rules exactly. `action: Refused` is a request that is refused before policy.
+What the cluster would say goes with the request: `result` of a patch, `oldObject` (null: there is none) and
+`namespaceLabels`; a rule that needs one that is not given denies, as it does without a cluster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from pratique.documents import Document, parse
-from pratique.errors import DocumentError, DocumentErrors, Position, Refused
+from pratique.errors import DocumentError, DocumentErrors, Position, PratiqueError, Refused
 from pratique.kube.canonical import canonicalise
 from pratique.kube.forms import RawRequest
 from pratique.policy.decision import PolicySet
-from pratique.policy.request import PolicyRequest
+from pratique.policy.request import ABSENT, PolicyRequest
 from pratique.verdict import Verdict
 
 KIND = "PolicyCases"
@@ -71,10 +78,18 @@ _WEBSOCKET = {
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class CaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Either `method` and `path` (with its query) and `headers`, or `verb` and `resource` and what goes with them.
+class FlowReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One request of a recorded flow file: by its Audit-ID, or the `index`-th of the file (from 1)."""
 
-    `result` is what the gateway's dry run of a patch would answer.
+    file: Text
+    audit_id: str = msgspec.field(default="", name="auditID")
+    index: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class CaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One of: `method` and `path` (with its query) and `headers`; `verb` and `resource` and what goes with them; `flow`.
+
+    `result` is what the gateway's dry run of a patch would answer, `oldObject` the live object.
     """
 
     method: str = ""
@@ -92,7 +107,10 @@ class CaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     tty: bool = False
     dry_run: bool = False
     body: Any = None
+    flow: FlowReference | None = None
     result: Any = None
+    old_object: Any = msgspec.UNSET
+    namespace_labels: dict[str, str] | None = None
 
 
 class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -116,6 +134,9 @@ class CasesSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     description: str = ""
 
 
+type Recorded = Callable[[Path, FlowReference], RawRequest]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One case, with its client filled in and the place where it stands."""
@@ -124,6 +145,7 @@ class Case:
     client: str
     spec: CaseSpec
     position: Position
+    recorded: RawRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +166,15 @@ class CaseResult:
         return not self.problem
 
 
-def parse_cases(text: str, file: str) -> list[Case]:
-    """The cases of one file. Raises DocumentErrors."""
+def parse_cases(text: str, file: str, recorded: Recorded | None = None) -> list[Case]:
+    """The cases of one file. `recorded` reads a request of a flow file. Raises DocumentErrors."""
     cases: list[Case] = []
     for document in parse(text, file, kinds={KIND}):
-        cases += _cases(document)
+        cases += _cases(document, recorded)
     return cases
 
 
-def _cases(document: Document) -> list[Case]:
+def _cases(document: Document, recorded: Recorded | None) -> list[Case]:
     spec = document.convert(("spec",), CasesSpec)
     errors: list[DocumentError] = []
     cases: list[Case] = []
@@ -162,13 +184,29 @@ def _cases(document: Document) -> list[Case]:
         if not client:
             message = f"case `{case.name}` has no client"
             errors.append(document.error(path, message, "Write `client:` here or under `spec:`"))
-        if bool(case.request.method) == bool(case.request.verb):
-            message = f"case `{case.name}` needs either `method` and `path`, or `verb` and `resource`"
-            errors.append(document.error((*path, "request"), message, "Write one of the two forms"))
-        cases.append(Case(case.name, client, case, document.position(*path)))
+        if [bool(case.request.method), bool(case.request.verb), case.request.flow is not None].count(True) != 1:
+            message = f"case `{case.name}` needs `method` and `path`, or `verb` and `resource`, or `flow`"
+            errors.append(document.error((*path, "request"), message, "Write one of the three forms"))
+            continue
+        try:
+            raw = _recorded(document, case.request.flow, recorded)
+        except (OSError, ValueError, PratiqueError) as error:
+            place = (*path, "request", "flow")
+            why = error.strerror if isinstance(error, OSError) else error
+            errors.append(document.error(place, f"recorded flow cannot be read: {why}", "Name another file or request"))
+            continue
+        cases.append(Case(case.name, client, case, document.position(*path), raw))
     if errors:
         raise DocumentErrors(errors)
     return cases
+
+
+def _recorded(document: Document, flow: FlowReference | None, recorded: Recorded | None) -> RawRequest | None:
+    if flow is None:
+        return None
+    if recorded is None:
+        raise ValueError("recorded flows are not read here")
+    return recorded(Path(document.resolve(flow.file)), flow)
 
 
 def run_cases(policies: PolicySet, cases: Iterable[Case]) -> list[CaseResult]:
@@ -204,8 +242,11 @@ def _listed(names: tuple[str, ...]) -> str:
 
 def policy_request(case: Case) -> PolicyRequest:
     """The request of a case, parsed as the gateway parses. Raises Refused."""
-    canonical = canonicalise(raw_request(case.spec.request))
-    return PolicyRequest.from_canonical(case.client, canonical, case.spec.labels, case.spec.request.result)
+    given = case.spec.request
+    canonical = canonicalise(case.recorded or raw_request(given))
+    request = PolicyRequest.from_canonical(case.client, canonical, case.spec.labels, given.result)
+    old = ABSENT if given.old_object is msgspec.UNSET else given.old_object
+    return replace(request, old_object=old, namespace_labels=given.namespace_labels)
 
 
 def raw_request(request: CaseRequest) -> RawRequest:

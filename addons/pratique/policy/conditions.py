@@ -130,7 +130,7 @@ def compile_condition(document: Document, path: tuple[str | int, ...], name: str
     try:
         expression = _ENVIRONMENT.compile(source)
     except RuntimeError as error:
-        raise _compile_error(document, path, name, str(error)) from error
+        raise _compile_error(document, path, name, source, str(error)) from error
     if expression.return_type() != _BOOL:
         message = f"condition `{name}` is of type {expression.return_type().name().lower()}, not bool"
         raise DocumentError(document.value_position(*path), message, "Compare it with a value, as in `… == true`")
@@ -145,15 +145,23 @@ def _evaluator(expression: cel.Expression) -> Callable[[cel.Activation], cel.Val
     return evaluate
 
 
-def _compile_error(document: Document, path: tuple[str | int, ...], name: str, text: str) -> DocumentError:
+def _compile_error(document: Document, path: tuple[str | int, ...], name: str, source: str, text: str) -> DocumentError:
     match = _PLACE.search(text)
     if match is None:
         return DocumentError(document.value_position(*path), f"condition `{name}`: {_text(text)}", "Make it shorter")
-    position = document.text_position(path, int(match[1]), int(match[2]))
+    position = document.text_position(path, int(match[1]), _start(source, int(match[1]), int(match[2]), match[3]))
     problem = re.sub(r" \(in container ''\)", "", match[3])
     problem = re.sub(r"'([^']*)'", r"`\1`", problem) if "Syntax" not in problem else problem
     problem = problem[:1].lower() + problem[1:]
     return DocumentError(position, f"condition `{name}`: {problem}", _remedy(problem))
+
+
+def _start(source: str, line: int, column: int, problem: str) -> int:
+    """The column where an undeclared name starts: cel-cpp says where its last dot is."""
+    named = re.match(r"undeclared reference to '([^']+)'", problem)
+    text = source.split("\n")[line - 1] if named and source.count("\n") >= line - 1 else ""
+    start = text.rfind(named[1], 0, column - 1 + len(named[1])) if named else -1
+    return start + 1 if 0 <= start < column else column
 
 
 def _remedy(problem: str) -> str:
