@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pratique.policy.powers import _TEMPLATES, POWERS, of_pod_spec, template_of
+from pratique.policy.powers import _TEMPLATES, MAX_MAPPINGS, POWERS, of_pod_spec, template_of
 from pratique.verdict import Action
 from tests.policy.test_decision import ask, policies
 
@@ -18,6 +18,10 @@ def container(**fields):
 
 
 SPECS = {
+    "claimVolumes": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]},
+    "otherVolumes": {"volumes": [{"name": "v", "nfs": {"server": "x"}}]},
+    "probeHosts": container(readinessProbe={"httpGet": {"host": "169.254.169.254", "port": 80}}),
+    "seLinuxOptions": container(securityContext={"seLinuxOptions": {"type": "spc_t"}}),
     "capabilities": container(securityContext={"capabilities": {"add": ["SYS_ADMIN"]}}),
     "csiVolumes": {"volumes": [{"csi": {"driver": "x"}}]},
     "ephemeralContainers": {"ephemeralContainers": [{"name": "a"}]},
@@ -61,6 +65,81 @@ def test_each_power_alone_is_seen_in_every_workload_kind(power):
     for (group, resource), path in _TEMPLATES.items():
         request = ask("create", resource, info={"api_group": group}, document=in_kind(path, SPECS[power]))
         assert template_of(request).powers == {power}, resource
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        {"configMap": {"name": "a"}},
+        {"emptyDir": {}},
+        {"downwardAPI": {}},
+        {"ephemeral": {}},
+        {"image": {"reference": "i"}},
+        {"secret": None},
+    ],
+)
+def test_volumes_of_the_pods_own_are_no_power(volume):
+    assert of_pod_spec({"volumes": [{"name": "v", **volume}]}).powers == set()
+
+
+@pytest.mark.parametrize("kind", ["gitRepo", "iscsi", "azureFile", "aVolumeThatDoesNotExistYet"])
+def test_volumes_that_are_not_known_are_a_power(kind):
+    assert of_pod_spec({"volumes": [{"name": "v", kind: {}}]}).powers == {"otherVolumes"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "powers"),
+    [
+        ({"hostPath": {"path": "/"}, "capacity": {}, "accessModes": []}, {"hostPath"}),
+        ({"local": {"path": "/"}}, {"hostPath"}),
+        ({"csi": {"driver": "x"}, "claimRef": {}}, {"csiVolumes"}),
+        ({"nfs": {}}, {"otherVolumes"}),
+        ({"storageClassName": "x"}, set()),
+        ("x", {"unknown"}),
+    ],
+)
+def test_a_persistent_volume_can_be_the_hosts_disk(spec, powers):
+    assert template_of(ask("create", "persistentvolumes", document={"spec": spec})).powers == powers
+
+
+def test_apparmor_can_be_switched_off_by_an_annotation():
+    key = "container.apparmor.security.beta.kubernetes.io/a"
+    for value, powers in (("unconfined", {"unconfined"}), ("runtime/default", set())):
+        body = {"metadata": {"annotations": {key: value}}, "spec": {}}
+        assert template_of(ask("create", document=body)).powers == powers
+        deployment = {"spec": {"template": body}}
+        assert (
+            template_of(ask("create", "deployments", info={"api_group": "apps"}, document=deployment)).powers == powers
+        )
+    assert template_of(ask("create", document={"metadata": {"annotations": [1]}, "spec": {}})).unknown
+
+
+def test_an_ephemeral_container_has_its_power_and_those_of_its_pod():
+    request = ask("patch", "pods/ephemeralcontainers", patch_type="strategic-merge-patch", document={"spec": {}})
+    assert template_of(request).powers == {"ephemeralContainers", "unknown"}
+    result = {"spec": {"ephemeralContainers": [{"name": "d", "securityContext": {"privileged": True}}]}}
+    assert template_of(replace(request, result=result)).powers == {"ephemeralContainers", "privileged"}
+
+
+@pytest.mark.parametrize("subresource", ["status", "scale", "resize", "eviction"])
+def test_other_subresources_hold_no_template(subresource):
+    verb = "create" if subresource == "eviction" else "update"
+    body = {"spec": {"hostPID": True}}
+    assert template_of(ask(verb, f"pods/{subresource}", document=body)).powers == set()
+
+
+def test_a_kind_that_is_not_built_in_is_searched_whatever_its_group():
+    body = {"spec": {"a": {"hostNetwork": True}}}
+    for group in ("jobset.x-k8s.io", "new.k8s.io", "apps", "example.com"):
+        assert template_of(ask("create", "things", info={"api_group": group}, document=body)).powers == {"hostNetwork"}
+    assert template_of(ask("create", "configmaps", document={"data": {"hostNetwork": "true"}})).powers == set()
+
+
+def test_a_custom_resource_with_more_than_a_person_writes_is_unknown():
+    body = {"spec": [{"image": str(number)} for number in range(MAX_MAPPINGS + 1)]}
+    assert template_of(ask("create", "things", info={"api_group": "a.b"}, document=body)).unknown
+    body["spec"].pop()
+    assert len(template_of(ask("create", "things", info={"api_group": "a.b"}, document=body)).images) == MAX_MAPPINGS
 
 
 def test_a_custom_resource_is_searched_for_pod_fields():

@@ -67,7 +67,8 @@ _MEDIA = {
     "apply-patch": "application/apply-patch+yaml",
 }
 _STREAMS = {"exec": "v5.channel.k8s.io", "attach": "v5.channel.k8s.io", "portforward": "SPDY/3.1+portforward.k8s.io"}
-_SPDY = {"connection": "Upgrade", "upgrade": "SPDY/3.1", "x-stream-protocol-version": "v4.channel.k8s.io"}
+_SPDY_STREAMS = {**_STREAMS, "portforward": "portforward.k8s.io"}
+_SPDY = {"connection": "Upgrade", "upgrade": "SPDY/3.1"}
 _WEBSOCKET = {
     "connection": "Upgrade",
     "upgrade": "websocket",
@@ -266,7 +267,9 @@ def raw_request(request: CaseRequest) -> RawRequest:
 def _media(request: CaseRequest, method: str) -> dict[str, str]:
     subresource = request.resource.partition("/")[2]
     if request.verb and subresource in _STREAMS:
-        return _SPDY if method == "POST" else {**_WEBSOCKET, "sec-websocket-protocol": _STREAMS[subresource]}
+        if method == "POST":
+            return {**_SPDY, "x-stream-protocol-version": _SPDY_STREAMS[subresource]}
+        return {**_WEBSOCKET, "sec-websocket-protocol": _STREAMS[subresource]}
     if request.body is None:
         return {}
     kind = "apply-patch" if request.verb == "apply" else request.patch_type

@@ -48,27 +48,30 @@ class Classified:
     """`label` is `VERB RESOURCE.GROUP`; `actions` are those of all matching rules: more than one is an overlap."""
 
     label: str
+    namespaced: bool
     action: Action
     rules: tuple[str, ...]
     actions: frozenset[str]
 
 
-def requests_of(lists: Iterable[Mapping[str, Any]], client: str) -> Iterator[tuple[str, PolicyRequest]]:
+def requests_of(
+    lists: Iterable[Mapping[str, Any]], client: str, namespace: str = NAMESPACE
+) -> Iterator[tuple[str, PolicyRequest]]:
     """One request for each resource and verb of APIResourceLists, `apply` beside each `patch`."""
     for each in lists:
         group, _, version = str(each["groupVersion"]).rpartition("/")
         for resource in each["resources"]:
             for verb in resource["verbs"]:
-                yield _request(client, group, version, resource, verb)
-                if verb == "patch":
-                    yield _request(client, group, version, resource, "apply")
+                for way in (verb, "apply") if verb == "patch" else (verb,):
+                    yield _request(client, (group, version), resource, way, namespace)
 
 
 def _request(
-    client: str, group: str, version: str, resource: Mapping[str, Any], verb: str
+    client: str, served: tuple[str, str], resource: Mapping[str, Any], verb: str, namespace: str
 ) -> tuple[str, PolicyRequest]:
+    group, version = served
     name, _, subresource = str(resource["name"]).partition("/")
-    namespace = NAMESPACE if resource.get("namespaced") else ""
+    namespace = namespace if resource.get("namespaced") else ""
     namespace = NAME if (group, name) == ("", "namespaces") and verb not in {"create", *_COLLECTIVE} else namespace
     unnamed = verb in _COLLECTIVE or (verb == "create" and not subresource)
     attributes = DiscoveredAttributes(
@@ -81,16 +84,19 @@ def _request(
         method=_METHODS.get(attributes.verb, "DELETE"),
         patch_type={"patch": MERGE_PATCH, "apply": APPLY_PATCH}.get(verb, ""),
         document={"metadata": {"name": NAME}} if writes else None,
+        result={"metadata": {"name": NAME}} if verb in {"patch", "apply"} else None,
         exec=ExecOptions(("true",)) if subresource in {"exec", "attach"} else None,
     )
     return f"{verb} {resource['name']}" + (f".{group}" if group else ""), request
 
 
-def classify(policies: PolicySet, lists: Iterable[Mapping[str, Any]], client: str) -> list[Classified]:
+def classify(
+    policies: PolicySet, lists: Iterable[Mapping[str, Any]], client: str, namespace: str = NAMESPACE
+) -> list[Classified]:
     """The class of each request of a discovery."""
     classified: list[Classified] = []
-    for label, request in requests_of(lists, client):
+    for label, request in requests_of(lists, client, namespace):
         verdict = policies.decide(request)
         actions = frozenset(trace.action for trace in policies.explain(request) if trace.matched)
-        classified.append(Classified(label, verdict.action, verdict.rules, actions))
+        classified.append(Classified(label, bool(request.namespace), verdict.action, verdict.rules, actions))
     return classified

@@ -16,11 +16,12 @@ from typing import Any, Literal
 from pratique.policy.demands import Demand
 from pratique.policy.request import APPLY_PATCH, JSON_PATCH, Attributes, PolicyRequest, pointer
 
-type Escalation = Literal["aws-auth", "irsa-annotation", "service-account-token", "pod-security-labels"]
+type Escalation = Literal["aws-auth", "external-ips", "irsa-annotation", "pod-security-labels", "service-account-token"]
 
 AWS_AUTH: Escalation = "aws-auth"  # ConfigMaps that map identities to groups
 IRSA: Escalation = "irsa-annotation"  # a ServiceAccount annotation that names an IAM role
-TOKEN_SECRET: Escalation = "service-account-token"  # noqa: S105 - a Secret type; the controller fills in a token
+TOKEN_SECRET: Escalation = "service-account-token"  # noqa: S105 - Secret types that are tokens
+EXTERNAL_IPS: Escalation = "external-ips"  # a Service that takes over an address (CVE-2020-8554)
 POD_SECURITY: Escalation = "pod-security-labels"  # Namespace labels that loosen Pod Security admission
 
 READS = frozenset({"get", "list", "watch"})
@@ -35,12 +36,41 @@ WRITE_GROUPS = frozenset(
         "certificates.k8s.io",
         "flowcontrol.apiserver.k8s.io",
         "internal.apiserver.k8s.io",
+        "storagemigration.k8s.io",
         "iamauthenticator.k8s.aws",  # IAMIdentityMapping
         "iam.services.k8s.aws",  # ACK: IAM roles as objects
         "eks.services.k8s.aws",  # ACK: access entries as objects
+        "iam.aws.upbound.io",  # Crossplane: the same
+        "eks.aws.upbound.io",
         "karpenter.k8s.aws",  # EC2NodeClass: userData runs as root on nodes
     }
 )  # whole groups, so that a kind added to them later is in the class
+
+WRITES = frozenset(
+    {
+        ("", "endpoints"),  # redirect the traffic of a Service (CVE-2021-25740)
+        ("discovery.k8s.io", "endpointslices"),
+        ("networking.k8s.io", "networkpolicies"),  # they add up: a new one opens as a deleted one does
+        ("networking.k8s.io", "ingressclasses"),
+        ("networking.k8s.io", "ipaddresses"),
+        ("networking.k8s.io", "servicecidrs"),
+        ("gateway.networking.k8s.io", "gatewayclasses"),
+        ("", "nodes"),  # labels and taints choose what runs where, and end what does
+        ("", "nodes/status"),
+        ("", "persistentvolumes"),  # a hostPath by way of a claim
+        ("", "persistentvolumes/status"),
+        ("storage.k8s.io", "csidrivers"),
+        ("storage.k8s.io", "csinodes"),
+        ("storage.k8s.io", "storageclasses"),
+        ("storage.k8s.io", "volumeattachments"),
+        ("storage.k8s.io", "volumeattachments/status"),
+        ("storage.k8s.io", "volumeattributesclasses"),
+        ("node.k8s.io", "runtimeclasses"),
+        ("scheduling.k8s.io", "priorityclasses"),  # preemption ends pods of others
+        ("resource.k8s.io", "deviceclasses"),
+        ("resource.k8s.io", "resourceslices"),
+    }
+)  # configuration of the cluster, or of others' traffic
 
 ANY_VERB = frozenset(
     {
@@ -64,14 +94,21 @@ ANY_VERB = frozenset(
 IDENTITY_CONFIG_MAPS = frozenset({"aws-auth", "extension-apiserver-authentication"})
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 POD_SECURITY_LABELS = "pod-security.kubernetes.io/"
-TOKEN_SECRET_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - a type, not a secret
+TOKEN_SECRET_TYPES = frozenset(
+    {
+        "kubernetes.io/service-account-token",  # the controller fills in a token
+        "bootstrap.kubernetes.io/token",  # a token by which nodes join
+    }
+)
 
 
 def by_resource(demand: Demand) -> bool:
     """The class by group and resource. Reads of API objects are not in it; connections and tokens always are."""
     name = f"{demand.resource}/{demand.subresource}" if demand.subresource else demand.resource
     for group in demand.groups:
-        if (group, name) in ANY_VERB or (group in WRITE_GROUPS and demand.verb not in READS):
+        if (group, name) in ANY_VERB:
+            return True
+        if demand.verb not in READS and (group in WRITE_GROUPS or (group, name) in WRITES):
             return True
     return False
 
@@ -115,8 +152,25 @@ def _secret(request: PolicyRequest) -> Iterator[Escalation]:
     if request.patch_type == JSON_PATCH:
         if _patch_touches(request.document, ("type",)):
             yield TOKEN_SECRET
-    elif not isinstance(request.document, dict) or request.document.get("type") == TOKEN_SECRET_TYPE:
+    elif not isinstance(request.document, dict) or request.document.get("type") in TOKEN_SECRET_TYPES:
         yield TOKEN_SECRET
+
+
+def _service(request: PolicyRequest) -> Iterator[Escalation]:
+    """Of `/status` the addresses of a load balancer, which are taken over just so."""
+    subresource = request.attributes.subresource
+    if request.attributes.verb not in WRITES_OF_CONTENT or subresource not in {"", "status"}:
+        return
+    path = ("status", "loadBalancer") if subresource else ("spec", "externalIPs")
+    if request.result is None and request.patch_type == JSON_PATCH:
+        if _patch_touches(request.document, path):
+            yield EXTERNAL_IPS
+        return
+    found = request.document if request.result is None else request.result
+    for step in path:
+        found = found.get(step) if isinstance(found, dict) else None
+    if found or not isinstance(request.document, dict | list):
+        yield EXTERNAL_IPS
 
 
 _NONE: frozenset[Escalation] = frozenset()
@@ -125,6 +179,7 @@ _CHECKS = {
     ("", "serviceaccounts"): _service_account,
     ("", "namespaces"): _namespace,
     ("", "secrets"): _secret,
+    ("", "services"): _service,
 }
 
 

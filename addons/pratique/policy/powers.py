@@ -11,14 +11,17 @@ at by the names of pod fields (Argo, Tekton, Knative, KubeVirt embed templates).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
+from pratique.kube.kinds import KINDS
 from pratique.policy.request import JSON_PATCH, PolicyRequest
 
 type Power = Literal[
     "capabilities",
+    "claimVolumes",
     "csiVolumes",
     "ephemeralContainers",
     "hostIPC",
@@ -29,14 +32,17 @@ type Power = Literal[
     "hostProcess",
     "lifecycleExec",
     "nodeName",
+    "otherVolumes",
     "priorityClassName",
     "privileged",
     "privilegeEscalation",
+    "probeHosts",
     "procMount",
     "projectedVolumes",
     "resourceClaims",
     "runAsRoot",
     "runtimeClassName",
+    "seLinuxOptions",
     "secretEnv",
     "secretVolumes",
     "serviceAccountName",
@@ -48,7 +54,8 @@ type Power = Literal[
 POWERS: frozenset[str] = frozenset(get_args(Power.__value__))
 UNKNOWN: Power = "unknown"
 
-MAX_NODES = 100_000  # values of a custom resource that are looked at; a 3 MiB body has more only when it is made to
+MAX_NODES = 1_000_000  # values of a custom resource that are walked; a 3 MiB body has more only when it is made to
+MAX_MAPPINGS = 4096  # of them that are read as a pod's: 50 ms; a large workflow has some hundred
 
 _TEMPLATE = ("spec", "template", "spec")
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -65,11 +72,38 @@ _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("extensions", "deployments"): _TEMPLATE,
     ("extensions", "replicasets"): _TEMPLATE,
 }
+_PERSISTENT_VOLUME = ("", "persistentvolumes")  # a hostPath by way of a claim
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _POD_FLAGS = ("hostNetwork", "hostPID", "hostIPC")
 _POD_NAMES: tuple[Power, ...] = ("nodeName", "runtimeClassName", "priorityClassName", "resourceClaims", "tolerations")
 _WRITES = frozenset({"create", "update", "patch"})
 _HOOKS = ("postStart", "preStop")
+_APPARMOR = (
+    "container.apparmor.security.beta.kubernetes.io/"  # annotation, read before Kubernetes 1.34 beside the field
+)
+# Volumes that reach nothing but the pod's own or what is mounted by name without a secret; those below have powers.
+_PLAIN_VOLUMES = frozenset({"name", "configMap", "downwardAPI", "emptyDir", "ephemeral", "image"})
+_VOLUME_POWERS: dict[str, Power] = {
+    "csi": "csiVolumes",
+    "flexVolume": "csiVolumes",
+    "hostPath": "hostPath",
+    "persistentVolumeClaim": "claimVolumes",
+    "projected": "projectedVolumes",
+    "secret": "secretVolumes",
+}
+_PERSISTENT_VOLUME_FIELDS = frozenset(
+    {
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "mountOptions",
+        "nodeAffinity",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeAttributesClassName",
+        "volumeMode",
+    }
+)
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
@@ -95,29 +129,53 @@ def template_of(request: PolicyRequest) -> Template:
     if attributes.verb not in _WRITES:
         return NOTHING
     key = (attributes.api_group, attributes.resource)
-    path = _TEMPLATES.get(key)
     if attributes.subresource and (*key, attributes.subresource) != ("", "pods", "ephemeralcontainers"):
         return NOTHING
-    if path is None:
-        built_in = "." not in attributes.api_group or attributes.api_group.endswith(".k8s.io")
-        found = NOTHING if built_in else _custom(request.document if request.result is None else request.result)
-        return found if built_in or not _unseen(request) else Template(found.powers | {UNKNOWN}, found.images)
-    if _unseen(request):
-        shown = NOTHING if request.patch_type == JSON_PATCH else _added(_at(request.document, path), "")
+    read = _reader(key, attributes.subresource)
+    if read is None:
+        return NOTHING
+    if request.patch_type and request.result is None:
+        # Not the object: what is there already may have any power. What the patch shows is told beside.
+        shown = NOTHING if request.patch_type == JSON_PATCH else read(request.document)
         return Template(shown.powers | {UNKNOWN}, shown.images)
-    return _added(_at(request.object, path), attributes.subresource)
+    return read(request.object)
 
 
-def _unseen(request: PolicyRequest) -> bool:
-    return bool(request.patch_type) and request.result is None
-
-
-def _added(spec: Any, subresource: str) -> Template:
-    """The template of a pod spec; `pods/ephemeralcontainers` gives that power whatever it holds."""
-    template = of_pod_spec(spec)
+def _reader(key: tuple[str, str], subresource: str) -> Callable[[Any], Template] | None:
+    """What reads an object of this kind; None: a built-in kind without a template. Kinds that are not known may have one."""
+    path = _TEMPLATES.get(key)
     if subresource == "ephemeralcontainers":
-        return Template(template.powers | {"ephemeralContainers"}, template.images)
+        return _of_ephemeral_containers
+    if path is not None:
+        return partial(_of_template, path[:-1])
+    if key == _PERSISTENT_VOLUME:
+        return _of_persistent_volume
+    return None if key in KINDS else _of_custom
+
+
+def _of_template(path: tuple[str, ...], document: Any) -> Template:
+    """`path` leads to what holds the template's metadata and spec."""
+    template = of_pod_spec(_at(document, (*path, "spec")))
+    annotations = _at(document, (*path, "metadata", "annotations"))
+    if not isinstance(annotations, dict):
+        return template if annotations is None and document is None else NOT_KNOWN
+    if any(key.startswith(_APPARMOR) and value == "unconfined" for key, value in annotations.items()):
+        return Template(template.powers | {"unconfined"}, template.images)
     return template
+
+
+def _of_ephemeral_containers(document: Any) -> Template:
+    """It gives that power whatever it holds."""
+    template = _of_template((), document)
+    return Template(template.powers | {"ephemeralContainers"}, template.images)
+
+
+def _of_persistent_volume(document: Any) -> Template:
+    spec = _at(document, ("spec",))
+    if not isinstance(spec, dict):
+        return NOT_KNOWN
+    powers = frozenset(_volume_powers(spec, _PERSISTENT_VOLUME_FIELDS | {"local"}))
+    return Template(powers if spec.get("local") is None else powers | {"hostPath"})
 
 
 def _at(document: Any, path: tuple[str, ...]) -> Any:
@@ -159,15 +217,11 @@ def _pod_powers(spec: dict[str, Any]) -> Iterator[str]:
             yield from _container_powers(container)
 
 
-def _volume_powers(volume: dict[str, Any]) -> Iterator[str]:
-    if volume.get("hostPath") is not None:
-        yield "hostPath"
-    if volume.get("secret") is not None:
-        yield "secretVolumes"
-    if volume.get("projected") is not None:
-        yield "projectedVolumes"
-    if volume.get("csi") is not None or volume.get("flexVolume") is not None:
-        yield "csiVolumes"
+def _volume_powers(volume: dict[str, Any], plain: frozenset[str] = _PLAIN_VOLUMES) -> Iterator[str]:
+    """Kinds of volumes that are not known here (a newer Kubernetes has more) are `otherVolumes`, as are those over nets."""
+    for field, value in volume.items():
+        if value is not None and field not in plain:
+            yield _VOLUME_POWERS.get(field, "otherVolumes")
 
 
 def _security_powers(context: dict[str, Any]) -> Iterator[str]:
@@ -184,6 +238,8 @@ def _security_powers(context: dict[str, Any]) -> Iterator[str]:
         yield "runAsRoot"
     if context.get("sysctls"):
         yield "sysctls"
+    if any((context.get("seLinuxOptions") or {}).values()):
+        yield "seLinuxOptions"
     if (context.get("windowsOptions") or {}).get("hostProcess"):
         yield "hostProcess"
     profiles = [context.get("seccompProfile") or {}, context.get("appArmorProfile") or {}]
@@ -203,6 +259,9 @@ def _container_powers(container: dict[str, Any]) -> Iterator[str]:
     handlers = [lifecycle.get(hook) or {} for hook in _HOOKS] + [container.get(probe) or {} for probe in _PROBES]
     if any(handler.get("exec") is not None for handler in handlers):
         yield "lifecycleExec"
+    calls = [handler.get(kind) or {} for handler in handlers for kind in ("httpGet", "tcpSocket")]
+    if any(call.get("host") for call in calls):
+        yield "probeHosts"  # the kubelet calls whom the pod names
 
 
 def _images(spec: dict[str, Any]) -> Iterator[str]:
@@ -214,32 +273,73 @@ def _images(spec: dict[str, Any]) -> Iterator[str]:
             yield str(volume["image"].get("reference") or "")
 
 
-def _custom(document: Any) -> Template:
+_READ_FIELDS = frozenset(
+    {
+        *_POD_FLAGS,
+        *_POD_NAMES,
+        *_CONTAINERS,
+        *_VOLUME_POWERS,
+        *_HOOKS,
+        *_PROBES,
+        "appArmorProfile",
+        "allowPrivilegeEscalation",
+        "capabilities",
+        "env",
+        "envFrom",
+        "image",
+        "lifecycle",
+        "ports",
+        "privileged",
+        "procMount",
+        "runAsNonRoot",
+        "runAsUser",
+        "seLinuxOptions",
+        "seccompProfile",
+        "securityContext",
+        "serviceAccount",
+        "serviceAccountName",
+        "sysctls",
+        "volumes",
+        "windowsOptions",
+    }
+)  # without one of them a mapping is none of a pod's
+
+
+def _of_custom(document: Any) -> Template:
     """Every mapping of a custom resource, read as a pod spec, a volume, a container and a security context at once."""
     powers: set[str] = set()
     images: set[str] = set()
-    pending, seen = [document], 0
+    pending: list[Any] = [document]
+    walked = mappings = 0
     while pending:
         value = pending.pop()
-        seen += 1
-        if seen > MAX_NODES:
-            return NOT_KNOWN
+        walked += 1
         if isinstance(value, dict):
-            powers |= _guessed(value)
-            if isinstance(value.get("image"), str):
-                images.add(value["image"])
+            if not _READ_FIELDS.isdisjoint(value):
+                mappings += 1
+                powers |= _guessed(value)
+                if isinstance(value.get("image"), str):
+                    images.add(value["image"])
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)
+        if walked > MAX_NODES or mappings > MAX_MAPPINGS:
+            return NOT_KNOWN
     return Template(frozenset(powers), frozenset(images))
 
 
 def _guessed(value: dict[str, Any]) -> set[str]:
     """Fields that share a name with a pod field but not its type are no powers here."""
+    known = {field: each for field, each in value.items() if field in _VOLUME_POWERS}  # others: any field of a CR
     powers: set[str] = set()
-    for read in (_pod_powers, _volume_powers, _security_powers, _container_powers):
+    for read, given in (
+        (_pod_powers, value),
+        (_volume_powers, known),
+        (_security_powers, value),
+        (_container_powers, value),
+    ):
         try:
-            powers.update(read(value))
+            powers.update(read(given))
         except (AttributeError, TypeError):
             continue
     return powers
