@@ -109,7 +109,7 @@ class Bundle:
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, holding, Lookups(own_calls), masking)
         spool = Spool(state)
-        recorder = Recorder(spool, cluster, self._mask_request, self._mask_input)
+        recorder = Recorder(spool, cluster, self._mask_request, self._mask_input, self._mask_stored)
         gate = Gate(upstream.source, upstream.server, holding.use)
         required = (identity, policy, masking, recorder, gate)
         self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, spool.close)
@@ -150,6 +150,12 @@ class Bundle:
         if not self._live.current.recording.stdin(state.client.name):
             return None
         return self._masker(state.canonical, state.client.name).text_stream()
+
+    def _mask_stored(self, state: Exchange, text: str) -> str:
+        """A text of the request line as it may be stored."""
+        if not text or state.canonical is None or state.client is None:
+            return text
+        return self._masker(state.canonical, state.client.name).mask_text(text)
 
     # --- while it runs ---
 

@@ -94,8 +94,8 @@ OPTIONS = (
     ),
     Setting(
         "pratique_session_limit",
-        float,
-        4 * 3600.0,
+        int,
+        4 * 3600,
         "seconds",
         "How long an exec, attach or port-forward may last.",
         "the kubelet's own idle time-out (4 h), which a client's pings keep from ever running out",

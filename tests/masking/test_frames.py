@@ -87,10 +87,16 @@ def test_what_came_after_a_flush_waits_again() -> None:
 
 def test_the_status_and_its_quotes_of_argv_are_masked() -> None:
     masker = output(knowing(CANARY))
-    status = {"status": "Failure", "message": f'exec: "{CANARY}": not found', "reason": "InternalError"}
+    causes = [{"message": f"{CANARY} was the cause"}, {"reason": "ExitCode", "message": "815"}]
+    status = {
+        "metadata": {}, "status": "Failure", "message": f'exec: "{CANARY}": not found', "reason": "InternalError",
+        "details": {"name": CANARY, "causes": causes}, "code": 500,
+    }  # fmt: skip
     masked = json.loads(masker.status(json.dumps(status).encode()))
-    assert (masked["status"], masked["reason"]) == ("Failure", "InternalError")
-    assert CANARY not in masked["message"]
+    assert (masked["status"], masked["reason"], masked["code"]) == ("Failure", "InternalError", 500)
+    assert masked["details"]["causes"][1] == {"reason": "ExitCode", "message": "815"}
+    assert CANARY not in str(masked)
+    assert CANARY.encode() not in masker.status(b"[" * 30_000 + CANARY.encode())
     assert CANARY.encode() not in masker.status(f"plain text with {CANARY}".encode())
     assert CANARY.encode() not in masker.text(f"dial {CANARY}".encode())
 

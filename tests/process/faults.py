@@ -10,8 +10,10 @@ from typing import Any
 from pratique.identity import addon as identity_addon
 from pratique.interlock import addon as interlock_addon
 from pratique.masking import addon as masking_addon
+from pratique.masking.frames import ChannelMasker
 from pratique.policy import addon as policy_addon
 from pratique.recorder import addon as recorder_addon
+from pratique.tunnel.exec_websocket import ExecOverWebSocket
 
 
 class Boom(Exception):
@@ -54,6 +56,23 @@ _raise_at(recorder_addon.Recorder, "_session", "recorder-requestheaders", _path)
 _raise_at(recorder_addon.Recorder, "_append", "recorder-response", _path)
 _raise_at(interlock_addon.Interlock, "_request", "interlock-request", _path)
 _raise_at(interlock_addon.Interlock, "_response", "interlock-response", _path)
+
+
+def _raise_on(owner: Any, name: str, place: str) -> None:
+    """Raises where an argument holds the name of the place."""
+    original = getattr(owner, name)
+
+    def patched(self: Any, *args: Any) -> Any:
+        if f"fault-{place}" in repr(args):
+            raise Boom("secret-in-exception-CANARY")
+        return original(self, *args)
+
+    setattr(owner, name, patched)
+
+
+_raise_on(recorder_addon.SpoolTape, "write", "recorder-tape")
+_raise_on(ExecOverWebSocket, "_show", "tunnel-show")
+_raise_on(ChannelMasker, "feed", "masking-output")
 
 _gate = identity_addon.attach_credential
 

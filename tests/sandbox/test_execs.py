@@ -225,7 +225,8 @@ UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key":
         ("POST", "/exec?command=ls&stdout=true", {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}, 400),
         ("GET", "/exec?command=ls&stdout=true&container=x", UPGRADE, 400),
         ("GET", "/exec?command=ls", UPGRADE, 400),
-        ("GET", "/portforward?ports=80", UPGRADE, 400),
+        ("GET", "/portforward", UPGRADE, 400),
+        ("GET", "/portforward", {"Connection": "Upgrade", "Upgrade": "h2c"}, 400),
         ("PUT", "/exec?command=ls&stdout=true", UPGRADE, 405),
     ],
 )

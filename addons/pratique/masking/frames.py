@@ -12,11 +12,16 @@ executable has one in its first block); what follows is a `RawStream`, from the 
 
 from __future__ import annotations
 
-from pratique.errors import FramingError, MaskError
+from typing import Any
+
+import msgspec
+
 from pratique.masking.masker import Masker, Stream
 
 STDOUT, STDERR = 1, 2
 TEXT_CHANNELS = (STDOUT, STDERR)
+
+_OUTCOME = frozenset({"status", "reason", "kind", "apiVersion"})
 
 
 class OutputStream:
@@ -94,11 +99,22 @@ class ChannelMasker:
         return self._streams[channel].close()
 
     def status(self, data: bytes) -> bytes:
-        """The Status of channel 3, in JSON: it quotes argv."""
+        """The Status of channel 3, in JSON without a kind: it quotes argv, and what the container runtime said."""
         try:
-            return self._masker.mask_body("application/json", data).body
-        except (MaskError, FramingError):
+            found = msgspec.json.decode(data)
+            return msgspec.json.encode(self._texts(found, ""))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self.text(data)
+
+    def _texts(self, value: Any, key: str) -> Any:
+        """Every text is masked, but for the words and numbers by which clients read the outcome."""
+        if isinstance(value, dict):
+            return {name: self._texts(child, name) for name, child in value.items()}
+        if isinstance(value, list):
+            return [self._texts(child, key) for child in value]
+        if not isinstance(value, str) or key in _OUTCOME or value.isdecimal():
+            return value
+        return self._masker.mask_text(value)
 
     def text(self, data: bytes) -> bytes:
         """A whole text, such as the error of a port-forward."""

@@ -56,12 +56,17 @@ class Recorder:
         cluster: str,
         mask_request: Callable[[Exchange], bytes],
         mask_input: Callable[[Exchange], TextMask | None],
+        mask_text: Callable[[Exchange, str], str],
     ) -> None:
-        """`mask_request`: the request body as it may be stored. `mask_input`: None where stdin is not recorded."""
+        """`mask_request`: the request body as it may be stored. `mask_input`: None where stdin is not recorded.
+
+        `mask_text`: what of a query or an argument may be stored; clients put there what they have read elsewhere.
+        """
         self._spool = spool
         self._cluster = cluster
         self._mask_request = mask_request
         self._mask_input = mask_input
+        self._mask_text = mask_text
         self._sessions: dict[tuple[str, str], str] = {}
         self._users: dict[str, set[str]] = {}
 
@@ -162,7 +167,7 @@ class Recorder:
         options = state.canonical.options if state.canonical else {}
         asked = options.get("podExecOptions") or options.get("podAttachOptions") or {}
         mask_input = self._mask_input(state)
-        argv = argv_of(flow.request.data.path.decode("latin-1").partition("?")[2])
+        argv = self._argv(state, flow.request.data.path.decode("latin-1").partition("?")[2])
         title = f"{attributes.subresource} {attributes.namespace}/{attributes.name} {asked.get('container') or ''}"
         cast = Cast(
             Header(int(now), shlex.join(argv), title.strip()),
@@ -210,7 +215,7 @@ class Recorder:
             cluster=self._cluster,
             method=flow.request.method,
             path=scrub_path(path),
-            query=scrub_query(query),
+            query=self._mask_text(state, scrub_query(query)),
             verb=attributes.verb if attributes else "",
             api_group=attributes.api_group if attributes else "",
             api_version=attributes.api_version if attributes else "",
@@ -218,7 +223,7 @@ class Recorder:
             subresource=attributes.subresource if attributes else "",
             namespace=attributes.namespace if attributes else "",
             name=attributes.name if attributes else "",
-            argv=argv_of(query),
+            argv=self._argv(state, query),
             verdict=str(verdict.action) if verdict else "",
             rules=verdict.rules if verdict else (),
             errors=verdict.errors if verdict else (),
@@ -237,6 +242,9 @@ class Recorder:
             source_ip=_source_ip(flow.client_conn),
             note=note if stage is Stage.COMPLETE else "",
         )
+
+    def _argv(self, state: Exchange, query: str) -> tuple[str, ...]:
+        return tuple(self._mask_text(state, argument) for argument in argv_of(query))
 
     def _copy(self, flow: http.HTTPFlow, state: Exchange, meta: Record) -> http.HTTPFlow:
         """A new flow of scrubbed parts: nothing is copied that is not named here."""

@@ -41,7 +41,8 @@ async def serve(handler: ApiHandler, call: Call, resource: Resource) -> None:
 
 def _offered(handler: ApiHandler, header: str) -> list[str]:
     """Repeated headers, and lists in one."""
-    return [item for item in handler.request.headers.get_list(header) if item]
+    values = handler.request.headers.get_list(header)
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]
 
 
 async def _exec_over_websocket(handler: ApiHandler, call: Call, pod: JSON) -> None:
