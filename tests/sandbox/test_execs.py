@@ -236,6 +236,11 @@ def test_upgrades_that_are_refused_are_a_status(client, path, method, tail, head
     assert client("GET", path + "-none" + tail, **UPGRADE).code == 404
 
 
+def test_an_upgrade_that_asks_for_json_is_not_acceptable(client, path):
+    """go-restful in the kubelet, whose routes for streams produce nothing."""
+    assert client("GET", path + "/exec?command=ls&stdout=true", **UPGRADE, Accept="application/json").code == 406
+
+
 def test_the_accept_key_is_that_of_rfc_6455():
     assert accept_key("dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 

@@ -31,6 +31,10 @@ async def serve(handler: ApiHandler, call: Call, resource: Resource) -> None:
     protocol = call.headers.get("upgrade", "").lower()
     if protocol not in {"websocket", "spdy/3.1"} or (protocol == "websocket" and call.method != "GET"):
         raise status.bad_request(f"unable to upgrade: unknown protocol {protocol!r}")
+    if "*/*" not in call.headers.get("accept", "*/*"):  # as go-restful in the kubelet
+        text = b"406: Not Acceptable\n\nAvailable representations: "
+        handler.refuse_upgrade(Answer(text, 406, content_type="text/plain"))
+        return
     if call.route.subresource == "portforward":
         await _forward(handler, call, pod, websocket=protocol == "websocket")
     elif protocol == "websocket":
