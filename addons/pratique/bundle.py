@@ -40,8 +40,8 @@ from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
-from pratique.recorder.addon import Recorder
-from pratique.recorder.spool import Spool
+from pratique.recorder.addon import Recorder, Segments
+from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
 
 CLIENTS_KNOWN = 1024
@@ -108,11 +108,18 @@ class Bundle:
         identity = Identity(lambda: live.current.clients)
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, holding, Lookups(own_calls), masking)
-        spool = Spool(state)
-        recorder = Recorder(spool, cluster, self._mask_request, self._mask_input, self._mask_stored)
+        storage = Storage(state, cluster, owner.options)
+        recorder = Recorder(
+            storage.spool,
+            cluster,
+            mask_request=self._mask_request,
+            mask_input=self._mask_input,
+            mask_text=self._mask_stored,
+            segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
+        )
         gate = Gate(upstream.source, upstream.server, holding.use)
         required = (identity, policy, masking, recorder, gate)
-        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, spool.close)
+        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, storage.close)
         return (*required, self._interlock)
 
     # --- what rooms need of each other ---

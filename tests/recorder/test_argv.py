@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pratique.recorder import argv
 from pratique.recorder.argv import MAX_ARGUMENT, SCRUBBED, is_secret_name, scrub_argv, scrub_text
 
 S = "S3CR3T-value"
@@ -115,3 +116,15 @@ def test_time_is_linear(unit: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_argv_keeps_its_length(argv: list[str]) -> None:
     assert len(scrub_argv(argv)) == len(argv)
+
+
+@given(st.from_regex(argv._SHORT_WORD, fullmatch=True))
+@settings(max_examples=300, deadline=None)
+def test_a_short_word_needs_no_look(word: str) -> None:
+    patterns = (argv._TOKENS, argv._URL, argv._HEADER, argv._SCHEME, argv._ASSIGNMENT)
+    assert not any(pattern.search(word) for pattern in patterns)
+
+
+@pytest.mark.parametrize("prefix", ["eyJ", "k8s-aws-v1.", "AKIA", "ghp_", "sk-", "npm_", "hvs."])
+def test_no_token_is_as_short_as_a_short_word(prefix: str) -> None:
+    assert not argv._TOKENS.search((prefix + "A" * 11)[:11])

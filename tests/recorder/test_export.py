@@ -34,7 +34,7 @@ def test_an_audit_event_has_the_api_servers_shape() -> None:
         "userAgent": "kubectl",
         "objectRef": {"resource": "pods", "namespace": "default", "name": "web", "apiGroup": "apps", "apiVersion": "v1",
                       "subresource": "log"},
-        "responseStatus": {"code": 200, "message": "why"},
+        "responseStatus": {"metadata": {}, "code": 200},
         "requestReceivedTimestamp": "2026-01-01T12:00:01.000000Z",
         "stageTimestamp": "2026-01-01T12:00:02.000000Z",
         "annotations": {
@@ -64,7 +64,12 @@ def test_a_har_entry_shows_request_and_answer() -> None:
     assert made["request"]["url"] == "https://api:6443/api/v1/pods?limit=5"
     assert made["request"]["queryString"] == [{"name": "limit", "value": "5"}]
     assert made["response"]["content"] == {"size": 5, "mimeType": "text/plain", "text": "body1"}
-    assert (made["time"], made["_auditID"], made["_verdict"], made["comment"]) == (2000.0, "audit-1", "Allow", "seen")
+    assert (made["time"], made["_auditID"], made["_verdict"], made["comment"]) == (
+        2000.0,
+        "audit-1",
+        "Allow",
+        "Allow readers/pods · seen",
+    )
 
 
 def test_binary_bodies_are_base64_and_a_missing_answer_is_status_0() -> None:

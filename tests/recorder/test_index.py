@@ -8,7 +8,8 @@ import pytest
 
 from pratique.errors import RecordError
 from pratique.recorder import layout
-from pratique.recorder.index import Filter, Index
+from pratique.recorder.filters import Filter
+from pratique.recorder.index import Index
 from pratique.recorder.record import Opened, Stage
 from pratique.recorder.spool import Spool
 from tests.recorder.support import NOON, flow, make_spool, record, record_session, session_id
@@ -66,7 +67,8 @@ def test_sessions_are_listed_newest_first_with_what_they_did(tmp_path: Path, spo
         ({"grep": "'; DROP TABLE sessions; --"}, []),
         ({"since": NOON + 1}, []),
         ({"until": NOON}, []),
-        ({"verb": "delete", "since": NOON + 7}, []),
+        ({"verb": "delete", "since": NOON + 7}, [B]),
+        ({"verb": "delete", "since": NOON + 8}, []),
         ({"limit": 1}, None),
     ],
 )  # fmt: skip

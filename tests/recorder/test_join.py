@@ -87,3 +87,20 @@ def test_a_recorded_request_that_the_server_never_saw_is_reported_unless_the_gat
 
 def test_events_of_a_stream_are_not_requests() -> None:
     assert join([record(), record("e", stage=Stage.EVENT)], [event()]).unseen == []
+
+
+def test_a_request_that_a_crash_cut_off_may_have_reached_the_server_or_not() -> None:
+    received = record(stage=Stage.RECEIVED, answered_by="")
+    assert join([received], [event()]).clean
+    assert join([received], []).clean
+
+
+def test_an_answer_that_was_withheld_was_sent_all_the_same() -> None:
+    withheld = record(answered_by="gateway", sent=True, status=502)
+    assert join([record(stage=Stage.RECEIVED, answered_by=""), withheld], [event()]).joined == 1
+
+
+def test_a_request_that_was_refused_after_its_start_was_recorded_was_not_sent() -> None:
+    refused = [record(stage=Stage.RECEIVED, answered_by=""), record(answered_by="gateway")]
+    assert join(refused, []).clean
+    assert [found["auditID"] for found in join([*refused, record("b")], [event(), event("b")]).around] == ["a"]

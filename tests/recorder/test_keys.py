@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
 from pratique.errors import RecordError
 from pratique.recorder import keys
@@ -64,9 +64,11 @@ def test_other_keys_are_refused(tmp_path: Path) -> None:
         keys.signer(tmp_path)
     public = tmp_path / "p.pub"
     public.write_bytes(
-        elliptic.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        x25519.X25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-    with pytest.raises(RecordError, match="not an Ed25519"):
+    with pytest.raises(RecordError, match="neither an Ed25519 public key nor one of a KMS key"):
         keys.verifier(tmp_path, public)
     with pytest.raises(RecordError, match="cannot be read"):
         keys.verifier(tmp_path, tmp_path / "none.pub")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from pratique.recorder.scrub import (
     scrub_headers,
     scrub_path,
     scrub_query,
+    scrub_refusal,
     scrub_request,
 )
 
@@ -117,3 +120,12 @@ def test_any_request_can_be_scrubbed_and_encoded(target: str, headers: list[tupl
     repr(stored).encode()
     for text in (stored.path, stored.query, *stored.argv, *(value for _, value in stored.headers)):
         text.encode()
+
+
+def test_a_refusal_that_quotes_the_client_is_stored_without_its_secrets() -> None:
+    body = b'{"kind":"Status","code":400,"message":"the path `/x?token=hunter2hunter2` is bad","details":{"causes":[{"message":"Bearer abcdef123456"}]}}'
+    stored = scrub_refusal(body)
+    assert b"hunter2" not in stored
+    assert b"abcdef" not in stored
+    assert json.loads(stored)["code"] == 400
+    assert scrub_refusal(b"not json password=hunter2") == SCRUBBED.encode()

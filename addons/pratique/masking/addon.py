@@ -181,6 +181,11 @@ class Stream:
         self.bytes_sent = 0
         self.on_data: Callable[[bytes], None] = lambda _data: None
 
+    @property
+    def hits(self) -> dict[str, int]:
+        """Mask rule id → how many values it replaced so far."""
+        return dict(self._stream.hits)
+
     def __call__(self, data: bytes) -> list[bytes]:
         """Mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
         if self._failed:

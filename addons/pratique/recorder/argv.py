@@ -44,6 +44,8 @@ _ASSIGNMENT = re.compile(
     rf"(?i)((?:{_WORDS})(?![\w.-]{{0,64}}(?:file|path|name))[\w.-]{{0,64}}[\"']?\s{{0,4}}[:=]\s{{0,4}})"
     r"(\"[^\"]{1,8192}\"?|'[^']{1,8192}'?|[^\s&;,\"'|)}\]]{1,8192})"
 )
+_SHORT_WORD = re.compile(r"[\w./-]{0,11}")
+"""Matches no pattern above: each needs 12 characters, or a space, colon or equals sign."""
 _PASS_ARGUMENT = re.compile(r"(?i)^(pass|env|key):.{1,}", re.DOTALL)  # openssl -passin pass:…
 
 _USER_PASSWORD = re.compile(r"^([^:\s]{0,256}):.{1,}", re.DOTALL)
@@ -82,6 +84,8 @@ def is_secret_name(name: str) -> bool:
 
 def scrub_text(text: str) -> str:
     """`text` with tokens, private keys, credentials of URLs, authorization values and `password=…` replaced."""
+    if _SHORT_WORD.fullmatch(text):
+        return text
     head, rest = text[:MAX_ARGUMENT], text[MAX_ARGUMENT:]
     head = _TOKENS.sub(SCRUBBED, head)
     head = _URL.sub(rf"\g<1>{SCRUBBED}@", head)

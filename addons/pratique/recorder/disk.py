@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pratique.recorder.layout import TAIL_SUFFIX
@@ -15,6 +16,9 @@ from pratique.recorder.layout import TAIL_SUFFIX
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 _APPEND = os.O_WRONLY | os.O_APPEND
+
+PROBE_BYTES = 64 * 1024
+"""What `probe` writes and syncs to see that the disk takes data."""
 
 MAX_OPEN_FILES = 256
 """File descriptors kept open: a quarter of the usual limit of 1024, the connections need the rest."""
@@ -166,3 +170,17 @@ def sync_path(disk: Disk, path: Path) -> None:
         disk.sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def probe(disk: Disk, folder: Path) -> None:
+    """Writes and syncs a file in `folder`, and removes it. OSError when the disk does not take it."""
+    path = folder / ".probe"
+    with suppress(FileNotFoundError):
+        path.unlink()
+    file = AppendFile(disk, path)
+    try:
+        file.append(os.urandom(PROBE_BYTES))
+        disk.sync(file.descriptor)
+    finally:
+        file.close()
+        path.unlink()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pratique.recorder.chain import Entry
-from pratique.recorder.record import Opened, Record, Stage
+from pratique.recorder.record import Opened, Record, Stage, comment
 
 ANNOTATION = "pratique/"
 """Prefix of the annotations that are ours in an audit Event."""
@@ -56,13 +56,21 @@ def audit_event(session: str, opened: Opened, entry: Entry) -> dict[str, Any] | 
                 "sourceIPs": [ip] if (ip := record.source_ip or opened.source_ip) else [],
                 "userAgent": record.user_agent or opened.claims.get("user_agent", ""),
                 "objectRef": _object_reference(record),
-                "responseStatus": _filled({"metadata": {}, "code": record.status, "message": record.message}),
+                "responseStatus": _status(record),
             }
         ),
         "requestReceivedTimestamp": timestamp(record.started or entry.time),
         "stageTimestamp": timestamp(record.ended or entry.time),
         "annotations": _annotations(session, entry.n, record),
     }
+
+
+def _status(record: Record) -> dict[str, Any]:
+    """`metav1.Status` as the API server writes it into an Event: nothing before there is an answer."""
+    if not record.status:
+        return {}
+    failed = {"status": "Failure", "message": record.message} if record.status >= 400 else {}
+    return {"metadata": {}, **_filled(failed), "code": record.status}
 
 
 def _object_reference(record: Record) -> dict[str, Any]:
@@ -163,7 +171,7 @@ def har_entry(flow: Mapping[str, Any], record: Record | None) -> dict[str, Any]:
     if record is None:
         return entry
     ours = {"_auditID": record.audit_id, "_verdict": record.verdict, "_rules": list(record.rules)}
-    return entry | _filled(ours | {"_approval": record.approval_id, "comment": record.note})
+    return entry | _filled(ours | {"_approval": record.approval_id, "comment": comment(record)})
 
 
 def har(entries: Iterable[dict[str, Any]], version: str) -> dict[str, Any]:

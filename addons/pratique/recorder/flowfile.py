@@ -9,7 +9,8 @@ out. Not here: what a flow means (`export`), where files are (`layout`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pratique.errors import FramingError
@@ -175,24 +176,46 @@ def _pack(payload: bytes, tag: bytes) -> bytes:
     return b"%d:%b%b" % (len(payload), payload, tag)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A value that is encoded already, to stand in a larger one."""
+
+    data: bytes
+
+
 def encode(value: Any) -> bytes:
-    """One record of None, bool, int, float, bytes, str, list, tuple, dict. TypeError for anything else."""
-    match value:
-        case None:
-            return b"0:~"
-        case bool():
-            return _pack(b"true" if value else b"false", b"!")
-        case int():
-            return _pack(b"%d" % value, b"#")
-        case float():
-            return _pack(repr(value).encode(), b"^")
-        case bytes():
-            return _pack(value, b",")
-        case str():
-            return _pack(value.encode(), b";")
-        case list() | tuple():
-            return _pack(b"".join(map(encode, value)), b"]")
-        case dict():
-            return _pack(b"".join(encode(key) + encode(item) for key, item in value.items()), b"}")
-        case _:
-            raise TypeError(f"{type(value).__name__} cannot stand in a flow record")
+    """One record of None, bool, int, float, bytes, str, list, tuple, dict, Encoded. TypeError for anything else."""
+    kind = type(value)
+    if kind not in _ENCODERS:  # a subclass, such as a StrEnum
+        kind = next((each for each in _ENCODERS if isinstance(value, each)), kind)
+    encoder = _ENCODERS.get(kind)
+    if encoder is None:
+        raise TypeError(f"{type(value).__name__} cannot stand in a flow record")
+    return encoder(value)
+
+
+def _encode_text(value: str) -> bytes:
+    return _pack(value.encode(), b";")
+
+
+def _encode_items(value: Sequence[Any]) -> bytes:
+    return _pack(b"".join([encode(item) for item in value]), b"]")
+
+
+def _encode_mapping(value: Mapping[Any, Any]) -> bytes:
+    return _pack(b"".join([encode(part) for item in value.items() for part in item]), b"}")
+
+
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    str: _encode_text,
+    bytes: lambda value: b"%d:%b," % (len(value), value),
+    bool: lambda value: b"4:true!" if value else b"5:false!",
+    int: lambda value: _pack(b"%d" % value, b"#"),
+    float: lambda value: _pack(repr(value).encode(), b"^"),
+    type(None): lambda _value: b"0:~",
+    list: _encode_items,
+    tuple: _encode_items,
+    dict: _encode_mapping,
+    Encoded: lambda value: value.data,
+}
+"""`bool` before `int`, whose subclass it is."""

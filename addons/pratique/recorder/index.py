@@ -15,14 +15,13 @@ from typing import Any, Self
 from pratique.errors import RecordError
 from pratique.recorder import layout
 from pratique.recorder.chain import Entry, Kind, parse_line
-from pratique.recorder.record import Record, Stage
+from pratique.recorder.filters import MAX_ROWS, REFUSED, Filter, text_of
+from pratique.recorder.record import Stage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_TABLES = ("progress", "sessions", "requests", "parts")
 BUSY_SECONDS = 5.0
 """How long to wait for another reader that is catching up."""
-
-MAX_ROWS = 10_000
-"""Rows of one answer: more is not read by a person."""
 
 _SCHEMA = """
 CREATE TABLE progress (session TEXT PRIMARY KEY, bytes INTEGER NOT NULL, done INTEGER NOT NULL);
@@ -36,6 +35,7 @@ CREATE TABLE requests (
   session TEXT NOT NULL, n INTEGER NOT NULL, flow TEXT, stage TEXT, time REAL, client TEXT, cluster TEXT, verb TEXT,
   api_group TEXT, resource TEXT, subresource TEXT, namespace TEXT, name TEXT, method TEXT, path TEXT, verdict TEXT,
   rules TEXT, status INTEGER, audit_id TEXT, approval_id TEXT, duration REAL, text TEXT, PRIMARY KEY (session, n));
+CREATE TABLE parts (session TEXT NOT NULL, part TEXT NOT NULL, bytes INTEGER NOT NULL, PRIMARY KEY (session, part));
 CREATE INDEX requests_time ON requests (time);
 CREATE INDEX requests_flow ON requests (session, flow);
 CREATE INDEX requests_approval ON requests (approval_id) WHERE approval_id != '';
@@ -44,27 +44,8 @@ CREATE INDEX requests_audit ON requests (audit_id) WHERE audit_id != '';
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """What to look for; empty means any. Times are seconds since the epoch, `grep` is a plain substring, any case."""
-
-    client: str = ""
-    cluster: str = ""
-    since: float = 0.0
-    until: float = 0.0
-    verb: str = ""
-    resource: str = ""
-    namespace: str = ""
-    verdict: str = ""
-    approval_id: str = ""
-    audit_id: str = ""
-    kubectl_session: str = ""
-    grep: str = ""
-    limit: int = MAX_ROWS
-
-
-@dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session as listed. `closed` is 0 while it is open; verbs, namespaces, … are distinct and sorted."""
+    """One session as listed. `closed` is 0 while it is open; verbs, namespaces, …, parts are distinct and sorted."""
 
     session: str
     client: str
@@ -81,6 +62,7 @@ class SessionRow:
     namespaces: tuple[str, ...]
     verdicts: tuple[str, ...]
     approvals: tuple[str, ...]
+    parts: tuple[str, ...]
 
 
 class Index:
@@ -111,7 +93,7 @@ class Index:
         if self._db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
             return
         self._db.execute("BEGIN IMMEDIATE")
-        for table in ("progress", "sessions", "requests"):
+        for table in _TABLES:
             self._db.execute(f"DROP TABLE IF EXISTS {table}")
         for statement in filter(str.strip, _SCHEMA.split(";")):
             self._db.execute(statement)
@@ -147,7 +129,7 @@ class Index:
         return count
 
     def _forget(self, session: str) -> None:
-        for table in ("progress", "sessions", "requests"):
+        for table in _TABLES:
             self._db.execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608 - three constants
 
     def _read(self, session: str, path: Path, seen: int) -> int:
@@ -184,22 +166,28 @@ class Index:
             self._record(session, entry)
 
     def _record(self, session: str, entry: Entry) -> None:
-        record = entry.record or Record()
-        finished = record.stage is not Stage.STARTED and record.stage is not Stage.EVENT and entry.record is not None
+        record = entry.record
+        new = record is not None and record.stage is not Stage.EVENT
+        if record is not None and new and record.flow:
+            values = (session, record.flow)
+            new = not self._db.execute("DELETE FROM requests WHERE session = ? AND flow = ?", values).rowcount
         self._db.execute(
             "UPDATE sessions SET last = ?, bytes = bytes + ?, requests = requests + ? WHERE session = ?",
-            (entry.time, entry.length, finished, session),
+            (entry.time, entry.length, new, session),
         )
-        if entry.record is None or record.stage is Stage.EVENT:
+        if entry.part:
+            self._db.execute(
+                "INSERT INTO parts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes",
+                (session, entry.part, entry.length),
+            )
+        if record is None or record.stage is Stage.EVENT:
             return
-        if finished and record.flow:
-            self._db.execute("DELETE FROM requests WHERE session = ? AND flow = ?", (session, record.flow))
         self._db.execute(
             f"REPLACE INTO requests VALUES ({','.join('?' * 22)})",  # noqa: S608 - only question marks
             (session, entry.n, record.flow, record.stage, record.started or entry.time, record.client, record.cluster,
              record.verb, record.api_group, record.resource, record.subresource, record.namespace, record.name,
-             record.method, record.path, record.verdict, " ".join(record.rules), record.status, record.audit_id,
-             record.approval_id, max(record.ended - record.started, 0.0), _text(record)),
+             record.method, record.path, record.verdict or REFUSED, " ".join(record.rules), record.status, record.audit_id,
+             record.approval_id, max(record.ended - record.started, 0.0), text_of(record)),
         )  # fmt: skip
 
     # Asking
@@ -210,9 +198,15 @@ class Index:
         inner, more = _request_where(wanted)
         if inner:
             where.append(f"s.session IN (SELECT r.session FROM requests r{_where(inner)})")  # noqa: S608 - values are bound
-        sql = f"SELECT {_LISTED} FROM sessions s{_where(where)} ORDER BY opened DESC LIMIT ?"  # noqa: S608 - values are bound
+        sql = f"SELECT {_LISTED} FROM sessions s{_where(where)} ORDER BY opened DESC, session DESC LIMIT ?"  # noqa: S608 - values are bound
         rows = self._ask(sql, [*values, *more, min(wanted.limit, MAX_ROWS)])
-        return [SessionRow(*row, *(self._distinct(row[0], name) for name in _DISTINCT)) for row in rows]
+        return [SessionRow(*row, *self._gathered(row[0])) for row in rows]
+
+    def _gathered(self, session: str) -> tuple[tuple[str, ...], ...]:
+        return (*(self._distinct(session, name) for name in _DISTINCT), self._parts(session))
+
+    def _parts(self, session: str) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._ask("SELECT part FROM parts WHERE session = ? ORDER BY 1", [session]))
 
     def _distinct(self, session: str, column: str) -> tuple[str, ...]:
         sql = f"SELECT DISTINCT {column} FROM requests WHERE session = ? AND {column} != '' ORDER BY 1"  # noqa: S608 - constants
@@ -245,21 +239,13 @@ def _where(conditions: list[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _text(record: Record) -> str:
-    """What `--grep` looks through."""
-    return "\n".join((
-        record.path, record.query, " ".join(record.argv), record.message, record.note, " ".join(record.rules),
-        record.user_agent,
-    ))  # fmt: skip
-
-
 def _session_where(wanted: Filter) -> tuple[list[str], list[Any]]:
     pairs = [
         ("s.client = ?", wanted.client),
         ("s.cluster = ?", wanted.cluster),
         ("s.kubectl_session = ?", wanted.kubectl_session),
-        ("s.last >= ?", wanted.since),
-        ("s.opened < ?", wanted.until),
+        ("s.last >= ?", 0.0 if wanted.asks_requests else wanted.since),
+        ("s.opened < ?", 0.0 if wanted.asks_requests else wanted.until),
     ]
     return [sql for sql, value in pairs if value], [value for _, value in pairs if value]
 
@@ -267,8 +253,8 @@ def _session_where(wanted: Filter) -> tuple[list[str], list[Any]]:
 def _request_where(wanted: Filter) -> tuple[list[str], list[Any]]:
     resource, _, subresource = wanted.resource.partition("/")
     pairs = [
-        ("r.time >= ?", wanted.since if _asks_requests(wanted) else 0.0),
-        ("r.time < ?", wanted.until if _asks_requests(wanted) else 0.0),
+        ("r.time >= ?", wanted.since if wanted.asks_requests else 0.0),
+        ("r.time < ?", wanted.until if wanted.asks_requests else 0.0),
         ("r.verb = ?", wanted.verb),
         ("r.resource = ?", resource),
         ("r.subresource = ?", subresource),
@@ -279,10 +265,3 @@ def _request_where(wanted: Filter) -> tuple[list[str], list[Any]]:
         ("instr(lower(r.text), lower(?)) > 0", wanted.grep),
     ]
     return [sql for sql, value in pairs if value], [value for _, value in pairs if value]
-
-
-def _asks_requests(wanted: Filter) -> bool:
-    return any((
-        wanted.verb, wanted.resource, wanted.namespace, wanted.verdict, wanted.approval_id, wanted.audit_id,
-        wanted.grep,
-    ))  # fmt: skip

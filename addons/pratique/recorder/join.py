@@ -63,12 +63,13 @@ class Join:
 
 def join(records: Iterable[Record], events: Iterable[Mapping[str, Any]], users: frozenset[str] = frozenset()) -> Join:
     """`users` are the names under which the gateway calls; empty means: those of the events that join."""
-    sent: dict[str, Record] = {}
+    last: dict[str, Record] = {}
     own: set[str] = set()
     for each in records:
         own.update(each.own_calls)
-        if _was_sent(each):
-            sent[each.audit_id] = each
+        if each.stage is not Stage.EVENT and each.audit_id:
+            last[each.audit_id] = each
+    sent = {audit_id: record for audit_id, record in last.items() if _may_be_sent(record)}
     report, unmatched, seen = Join(), list[Mapping[str, Any]](), set[str]()
     callers = set(users)
     for event in events:
@@ -89,13 +90,19 @@ def join(records: Iterable[Record], events: Iterable[Mapping[str, Any]], users: 
         if not users:
             callers.add(_user(event))
     report.around = [event for event in unmatched if _user(event) in callers]
-    report.unseen = sorted(audit_id for audit_id in sent if audit_id not in seen)
+    report.unseen = sorted(
+        audit_id for audit_id, record in sent.items() if audit_id not in seen and record.answered_by == "upstream"
+    )
     return report
 
 
-def _was_sent(record: Record) -> bool:
-    """Refused requests never reach the server; of one with several records the last says how it ended."""
-    return record.stage is not Stage.EVENT and bool(record.audit_id) and record.answered_by == "upstream"
+def _may_be_sent(record: Record) -> bool:
+    """Refused requests never reach the server; one that nobody answered, as after a crash, may have.
+
+    An answer that could not be masked or recorded is the gateway's, to a request that the server saw. Of a request with
+    several records the last says how it ended.
+    """
+    return record.sent or record.answered_by != "gateway"
 
 
 def _user(event: Mapping[str, Any]) -> str:

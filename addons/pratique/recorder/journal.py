@@ -18,18 +18,20 @@ from pratique.recorder.record import Record
 
 @dataclass(slots=True)
 class Tools:
-    """What every journal of one spool shares. `dirty` are the paths that have not been synced."""
+    """What every journal of one spool shares. `dirty` are the paths that have not been synced, `written` counts bytes."""
 
     disk: Disk
     signer: Signer
     descriptors: Descriptors = field(default_factory=Descriptors)
     dirty: set[Path] = field(default_factory=set)
+    written: int = 0
 
     def append(self, file: AppendFile, data: bytes) -> None:
         """Appends, and remembers to sync."""
         self.descriptors.touch(file)
         self.dirty.add(file.path)
         file.append(data)
+        self.written += len(data)
 
 
 class Journal:

@@ -15,7 +15,9 @@ from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from pratique.errors import RecordError
 
@@ -92,11 +94,12 @@ def _create(path: Path) -> None:
     public = private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    _write_new(path.with_name(PUBLIC.format(key_id(private.public_key()))), public, 0o644)
-    _write_new(path, pem, 0o600)
+    write_new(path.with_name(PUBLIC.format(key_id(private.public_key()))), public, 0o644)
+    write_new(path, pem, 0o600)
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """A file that is whole on the disk or not there."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
@@ -120,7 +123,10 @@ def signer(state: Path) -> DiskSigner:
 
 
 def verifier(state: Path, *more: Path) -> Verifier:
-    """Checks signatures with `STATE/keys/recorder-*.pub`, or with the PEM files in `more` instead, when given."""
+    """Checks signatures with `STATE/keys/recorder-*.pub`, or with the PEM files in `more` instead, when given.
+
+    A file in `more` may be the public key of a KMS key: then those keys are good that it delegated to.
+    """
     paths = more or tuple(sorted((state / KEYS).glob(PUBLIC.format("*"))))
     if not paths:
         raise RecordError(f"there is no public key in `{state / KEYS}`. Name one to verify with")
@@ -130,7 +136,12 @@ def verifier(state: Path, *more: Path) -> Verifier:
             key = serialization.load_pem_public_key(path.read_bytes())
         except (OSError, ValueError) as error:
             raise RecordError(f"the public key `{path}` cannot be read: {error}") from error
-        if not isinstance(key, Ed25519PublicKey):
-            raise RecordError(f"`{path}` is not an Ed25519 public key")
-        keys.append(key)
+        if isinstance(key, Ed25519PublicKey):
+            keys.append(key)
+        elif isinstance(key, EllipticCurvePublicKey | RSAPublicKey):
+            from pratique.recorder.kms import delegated  # noqa: PLC0415 - it needs this module
+
+            keys += delegated(state, key)
+        else:
+            raise RecordError(f"`{path}` is neither an Ed25519 public key nor one of a KMS key")
     return Verifier(*keys)

@@ -75,6 +75,16 @@ def check_part(part: str) -> str:
     return part
 
 
+def events_part(flow: str) -> str:
+    """The part that holds what the streamed response of `flow` (a flow's id) sent."""
+    return check_part(f"{flow}.events")
+
+
+def cast_part(flow: str) -> str:
+    """The part that holds the terminal of `flow` (a flow's id)."""
+    return check_part(f"{flow}.cast")
+
+
 def day_of(session: str) -> str:
     """The folder of a session: the UTC day of its id, `2026-01-31`."""
     return f"{session[:4]}-{session[4:6]}-{session[6:8]}"

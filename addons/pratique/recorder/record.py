@@ -13,8 +13,9 @@ import msgspec
 
 
 class Stage(StrEnum):
-    """How far the request is when the record is written; the first two are those of audit.k8s.io/v1."""
+    """How far the request is when the record is written; the first three are those of audit.k8s.io/v1."""
 
+    RECEIVED = "RequestReceived"
     STARTED = "ResponseStarted"
     COMPLETE = "ResponseComplete"
     EVENT = "Event"
@@ -25,8 +26,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `flow` joins the records of one request: its start, its events, its end. `started` and `ended` are seconds since the
     epoch; sizes are bytes; `*_sha256` is set only for what is *not* stored whole, and `*_cut` is then how many bytes
-    are stored. `verdict` is an Action of pratique.verdict; `status` is what the client was answered, `answered_by` is
-    "gateway" or "upstream". `masks` are ids of mask rules that hit. `own_calls`
+    are stored; the hash of a request is that of its masked body, never of a value. `verdict` is an Action of
+    pratique.verdict; `status` is what the client was answered, `answered_by` is "gateway" or "upstream" (or nobody);
+    `sent` says that it went to the cluster, whoever answered then. `masks` are ids of mask rules that hit. `own_calls`
     are Audit-IDs of the gateway's own calls about the request. `note` is one line of prose for the timeline.
     """
 
@@ -55,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     masks: tuple[str, ...] = ()
     status: int = 0
     answered_by: str = ""
+    sent: bool = False
     started: float = 0.0
     ended: float = 0.0
     request_bytes: int = 0
@@ -82,3 +85,31 @@ class Opened(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     source_ip: str = ""
     claims: dict[str, str] = {}
     continues: str = ""
+
+
+def comment(record: Record) -> str:
+    """The line that mitmweb shows beside a flow: verdict, rules, approval, masks, what is not stored, what was said."""
+    cut = [
+        f"{what}: {stored} of {size} bytes are stored, sha256 {digest}"
+        for what, size, stored, digest in (
+            ("request", record.request_bytes, record.request_cut, record.request_sha256),
+            ("response", record.response_bytes, record.response_cut, record.response_sha256),
+        )
+        if stored
+    ]
+    parts = [
+        f"{record.verdict or 'refused'} {' '.join(record.rules)}".strip(),
+        f"approval {record.approval_id}" if record.approval_id else "",
+        f"masked by {' '.join(record.masks)}" if record.masks else "",
+        *cut,
+        record.message,
+        record.note,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def marker(record: Record) -> str:
+    """The sign that mitmweb shows in front of a flow; empty for what was simply allowed."""
+    if record.verdict == "RequireApproval":
+        return ":raised_hand:"
+    return ":no_entry_sign:" if record.answered_by == "gateway" else ""

@@ -7,9 +7,11 @@ is not known to be harmless is stored as a name and SCRUBBED (rows of reference 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 from pratique.recorder.argv import SCRUBBED, scrub_argv, scrub_text
@@ -100,7 +102,8 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text)
 
 
-def _value(text: str) -> str:
+def scrub_value(text: str) -> str:
+    """Any text of a client's as it may be stored: tokens replaced, controls escaped, bounded."""
     clean = printable(scrub_text(text))
     return clean if len(clean) <= MAX_VALUE else f"{clean[:MAX_VALUE]}… ({len(clean)} characters)"
 
@@ -116,7 +119,7 @@ def _location(value: str) -> str:
     except ValueError:
         return SCRUBBED
     host = parts.netloc.rpartition("@")[2]
-    return _value(urlunsplit((parts.scheme, host, scrub_path(parts.path), scrub_query(parts.query), "")))
+    return scrub_value(urlunsplit((parts.scheme, host, scrub_path(parts.path), scrub_query(parts.query), "")))
 
 
 def scrub_header(name: str, value: str) -> str | None:
@@ -132,7 +135,7 @@ def scrub_header(name: str, value: str) -> str | None:
         case "location":
             return _location(value)
         case _:
-            return _value(value)
+            return scrub_value(value)
 
 
 def scrub_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], int]:
@@ -163,7 +166,7 @@ def _field_term(term: str) -> str:
 
 def _quote(text: str) -> str:
     """Enough escaping to be one query value again, and still readable."""
-    return re.sub(r"[%&#+;\s]", lambda hit: "".join(f"%{byte:02X}" for byte in hit[0].encode()), _value(text))
+    return re.sub(r"[%&#+;\s]", lambda hit: "".join(f"%{byte:02X}" for byte in hit[0].encode()), scrub_value(text))
 
 
 def scrub_query(query: str) -> str:
@@ -194,17 +197,33 @@ def _parameter(name: str, value: str) -> str:
 
 def scrub_path(path: str) -> str:
     """The path as it may be stored: percent-encoded as it came, tokens in it replaced, controls escaped."""
-    return _value(path)
+    return scrub_value(path)
 
 
 def argv_of(query: str) -> tuple[str, ...]:
     """The `command` parameters of an exec request, scrubbed."""
     values = [value for name, value in map(_pair, query.split("&")) if name == "command"]
-    return tuple(_value(argument) for argument in scrub_argv(values))
+    return tuple(scrub_value(argument) for argument in scrub_argv(values))
+
+
+def scrub_refusal(body: bytes) -> bytes:
+    """A Status of the gateway's own as it may be stored: its texts quote what the client sent."""
+    try:
+        return json.dumps(_scrub_texts(json.loads(body)), ensure_ascii=False, separators=(",", ":")).encode()
+    except ValueError:
+        return SCRUBBED.encode()
+
+
+def _scrub_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub_text(value)
+    if isinstance(value, dict):
+        return {name: _scrub_texts(item) for name, item in value.items()}
+    return [_scrub_texts(item) for item in value] if isinstance(value, list) else value
 
 
 def scrub_request(method: str, target: str, headers: Iterable[tuple[str, str]]) -> Scrubbed:
     """Everything but the body. `target` is the request target, path and query, as sent."""
     path, _, query = target.partition("?")
     kept, dropped = scrub_headers(headers)
-    return Scrubbed(_value(method), scrub_path(path), scrub_query(query), kept, argv_of(query), dropped)
+    return Scrubbed(scrub_value(method), scrub_path(path), scrub_query(query), kept, argv_of(query), dropped)

@@ -13,8 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pratique.errors import RecordError
+import msgspec
+
+from pratique.errors import FramingError, RecordError
 from pratique.recorder import layout
+from pratique.recorder.casts import Event as CastEvent
+from pratique.recorder.casts import read as read_cast
 from pratique.recorder.chain import (
     Change,
     CheckSignature,
@@ -28,6 +32,8 @@ from pratique.recorder.chain import (
     walk,
 )
 from pratique.recorder.crash import SESSIONS
+from pratique.recorder.events import StreamEvent
+from pratique.recorder.events import read as read_events
 from pratique.recorder.flowfile import decode
 from pratique.recorder.record import Opened, Stage
 from pratique.recorder.tamper import compare
@@ -69,6 +75,11 @@ class _Known:
 class _Tally:
     findings: list[Finding] = field(default_factory=list)
     records: int = 0
+
+
+class _CastSize(msgspec.Struct):
+    width: int
+    height: int
 
 
 def _entries(data: bytes) -> Iterator[Entry]:
@@ -130,16 +141,20 @@ class Recordings:
         return first.opened
 
     def timeline(self, session: str, *, events: bool = False) -> list[Entry]:
-        """One entry per request (its end, or its start while it has none), in order; `events` adds all the others."""
+        """One entry per request, the last that tells of it, in order; `events` adds all the others."""
         rows = [entry for entry in self.entries(session) if entry.record is not None]
         if events:
             return rows
-        done = {row.record.flow for row in rows if row.record and row.record.stage is Stage.COMPLETE}
-        return [row for row in rows if row.record and self._counts(row.record.stage, row.record.flow, done)]
+        requests = [row for row in rows if row.record and row.record.stage is not Stage.EVENT]
+        last = {row.record.flow: row.n for row in requests if row.record}
+        return [row for row in requests if row.record and (not row.record.flow or last[row.record.flow] == row.n)]
 
-    @staticmethod
-    def _counts(stage: Stage, flow: str, done: set[str]) -> bool:
-        return stage is Stage.COMPLETE or (stage is Stage.STARTED and flow not in done)
+    def stream(self, session: str, flow: str) -> Iterator[StreamEvent]:
+        """What the streamed response of `flow` sent; nothing where it did not stream. FramingError when malformed."""
+        path = layout.part_path(self._state, layout.check_session_id(session), layout.events_part(flow))
+        if path.exists():
+            with path.open("rb") as lines:
+                yield from read_events(lines)
 
     def parts(self, session: str) -> list[Path]:
         """The data files of a session: flow, casts, events."""
@@ -162,6 +177,23 @@ class Recordings:
         if not isinstance(state, dict):
             raise RecordError(f"entry {entry.n} of session `{session}` is not a flow")
         return state
+
+    def cast(self, session: str, flow: str) -> Iterator[CastEvent]:
+        """The terminal of `flow`; nothing where it has none. FramingError when malformed."""
+        path = layout.part_path(self._state, layout.check_session_id(session), layout.cast_part(flow))
+        if flow and path.exists():
+            with path.open("rb") as lines:
+                yield from read_cast(lines)
+
+    def cast_size(self, session: str, flow: str) -> tuple[int, int]:
+        """Columns and rows at the start of the terminal of `flow`. FramingError when malformed."""
+        path = layout.part_path(self._state, layout.check_session_id(session), layout.cast_part(flow))
+        with path.open("rb") as lines:
+            try:
+                size = msgspec.json.decode(lines.readline(), type=_CastSize)
+            except msgspec.MsgspecError:
+                raise FramingError("the first line of a cast is malformed") from None
+        return size.width, size.height
 
     # Verification
 

@@ -6,7 +6,7 @@ with append, rename and flock semantics (not NFS).
 
 INVARIANT: `append` returns only after the whole record and its journal line were handed to the operating system. Any
 failure raises RecordError, takes back what was half written, and leaves the spool failed: nothing more is recorded, so
-nothing more is served, until `recover` has proved that writing works again.
+nothing more is served, until `recover` (tried every interval) has proved that writing works again.
 
 Durability: `fsync="always"` syncs before `append` returns; a number syncs every so many seconds from a thread. A killed
 process loses nothing either way; a power failure loses at most that many seconds.
@@ -26,7 +26,7 @@ from typing import Literal, Self
 from pratique.errors import RecordError
 from pratique.recorder import crash, keys, layout
 from pratique.recorder.chain import GENESIS, Entry, Kind
-from pratique.recorder.disk import AppendFile, Disk, mend, sync_path
+from pratique.recorder.disk import AppendFile, Disk, mend, probe, sync_path
 from pratique.recorder.journal import Journal, Recording, Tools
 from pratique.recorder.record import Opened, Record, Stage
 
@@ -47,9 +47,6 @@ CHECKPOINT_SECONDS = 10.0
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """The largest single record; bodies are cut far below, so a larger one is a fault of the caller."""
-
-PROBE_BYTES = 64 * 1024
-"""What `recover` writes and syncs to see that the disk takes data again."""
 
 
 class Spool:
@@ -77,6 +74,7 @@ class Spool:
         self._lock = threading.RLock()
         self._recordings: dict[str, Recording] = {}
         self._failure = ""
+        self._checks: list[Callable[[], None]] = []
         self._closed = False
         self._stop = threading.Event()
         self._synced = time.monotonic()
@@ -145,6 +143,8 @@ class Spool:
         late = time.monotonic() - self._synced
         if not self._always and self._tools.dirty and late > SYNC_LATE_SECONDS + self._interval:
             raise RecordError(f"recordings were not synced for {late:.0f} s. Look at the disk")
+        for check in self._checks:
+            check()
         return True
 
     def _check_open(self) -> None:
@@ -160,7 +160,7 @@ class Spool:
         with self._lock:
             self._check_open()
             try:
-                self._probe()
+                probe(self._tools.disk, self._root)
                 for file in self._open_files():
                     file.close()
                     mend(self._tools.disk, file.path, file.size)
@@ -170,18 +170,6 @@ class Spool:
             self._synced = time.monotonic()
             self._failure = ""
         self.healthy()
-
-    def _probe(self) -> None:
-        path = self._root / ".probe"
-        with suppress(FileNotFoundError):
-            path.unlink()
-        file = AppendFile(self._tools.disk, path)
-        try:
-            file.append(os.urandom(PROBE_BYTES))
-            self._tools.disk.sync(file.descriptor)
-        finally:
-            file.close()
-            path.unlink()
 
     def _open_files(self) -> list[AppendFile]:
         return [*(file for item in self._recordings.values() for file in item.files()), self._sessions.file]
@@ -301,6 +289,15 @@ class Spool:
         with self._lock:
             return list(self._recordings)
 
+    @property
+    def written(self) -> int:
+        """Bytes written by this spool so far."""
+        return self._tools.written
+
+    def require(self, check: Callable[[], None]) -> None:
+        """`healthy` asks `check` too; it raises RecordError."""
+        self._checks.append(check)
+
     def size(self, session: str) -> int:
         """Bytes recorded so far for an open session, to go on in a new one when it grows too large."""
         with self._lock:
@@ -333,7 +330,10 @@ class Spool:
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             with suppress(RecordError):  # the failure is kept; healthy() tells
-                self.tick()
+                if self._failure:
+                    self.recover()
+                else:
+                    self.tick()
 
     def tick(self) -> None:
         """Signs what is old and syncs what was written since; the thread calls it every interval."""
