@@ -19,6 +19,7 @@ MAY_IMPORT_MITMPROXY = {
     "settings.py",
     "exchange.py",
     "cli/run.py",
+    "cli/web.py",
     "interlock/layers.py",
     "interlock/tunnel.py",
 }

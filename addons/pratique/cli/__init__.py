@@ -13,6 +13,7 @@ import click
 
 from pratique import __version__
 from pratique.errors import PratiqueError
+from pratique.kube.status import harmless
 
 OK, PROBLEMS, USAGE = 0, 1, 2
 
@@ -28,8 +29,8 @@ class Commands(click.Group):
         "clients": "clients",
         "approvals": "approvals",
         "sessions": "sessions",
-        "replay": "sessions",
         "audit": "audit",
+        "replay": "replay",
         "revoke": "approvals",
     }
 
@@ -51,9 +52,16 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (PratiqueError, OSError) as error:
-            for line in str(error).splitlines() or [type(error).__name__]:
-                click.echo(f"pratique: {line}", err=True)
+            for line in _said(error).splitlines() or [type(error).__name__]:
+                click.echo(f"pratique: {harmless(line)}", err=True)
             sys.exit(PROBLEMS)
+
+
+def _said(error: Exception) -> str:
+    """An OSError without its number, with the file that it is about."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"`{error.filename}`: {error.strerror}"
+    return str(error)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

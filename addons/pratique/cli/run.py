@@ -53,7 +53,8 @@ def _translated(arguments: list[str]) -> list[str]:
             continue
         given = value if has_value else next(rest, "")
         if not given:
-            raise SystemExit(f"pratique: {name} needs a folder")
+            sys.stderr.write(f"pratique: {name} needs a folder\n")
+            raise SystemExit(2)
         translated += ["--set", f"{short[name]}={given}"]
     return translated
 

@@ -1,28 +1,66 @@
-"""`pratique sessions`: what was recorded, and whether it is unchanged. `pratique replay`: a session in mitmweb."""
+"""`pratique sessions`: what was recorded, played, exported, and whether it is unchanged."""
 
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
-from pratique.cli.output import console, output_option, print_json, state_option, table, time_of
+from pratique.cli.exporting import exported
+from pratique.cli.output import STYLES, console, output_option, print_json, state_option, table, time_of
 from pratique.errors import RecordError
 from pratique.kube.status import harmless
-from pratique.recorder import export as exporting
-from pratique.recorder.casts import read as read_cast
-from pratique.recorder.chain import Entry
-from pratique.recorder.index import Filter, Index
+from pratique.recorder.filters import Filter, matches, moment
+from pratique.recorder.index import Index, SessionRow
 from pratique.recorder.keys import verifier
-from pratique.recorder.layout import FLOW, recordings
-from pratique.recorder.sessions import Recordings
+from pratique.recorder.layout import recordings
+from pratique.recorder.sessions import Anchor, Recordings, Verification
+from pratique.recorder.terminal import RESET, TerminalFilter, pauses
+from pratique.recorder.timeline import Row, rfc3339, rows, tally
 
 IDLE_SECONDS = 2.0
+VERDICTS = ["Allow", "RequireApproval", "Deny", "refused"]
+sleep = time.sleep
+"""Replaced by tests: they do not wait."""
+
+
+def filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filters of `list` and `show`; they reach the command as `wanted`."""
+    for option in (
+        click.option("--grep", default="", help="A part of path, query, argv, message or rule; any case."),
+        click.option("--verdict", type=click.Choice(VERDICTS, case_sensitive=False), default=None),
+        click.option("--namespace", "-n", default=""),
+        click.option("--resource", default="", help="Such as pods or pods/exec."),
+        click.option("--verb", default="", help="As in RBAC: get, list, watch, create, delete …"),
+        click.option("--until", default="", help="Not later than: as --since."),
+        click.option("--since", default="", help="30m, 24h, 7d ago, or 2026-01-31, 2026-01-31T09:30 (UTC)."),
+        click.option("--client", default=""),
+    ):
+        function = option(function)
+    return function
+
+
+def _filter(since: str, until: str, verdict: str | None, **wanted: Any) -> Filter:
+    now = time.time()
+    try:
+        begin, end = (moment(text, now) if text else 0.0 for text in (since, until))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    return Filter(since=begin, until=end, verdict=verdict or "", **wanted)
+
+
+def _recordings(state: Path) -> Recordings:
+    if not recordings(state).is_dir():
+        raise RecordError(f"no recordings in `{state}`. Name the gateway's state folder with --state")
+    return Recordings(state)
 
 
 @click.group()
@@ -32,164 +70,236 @@ def sessions() -> None:
 
 @sessions.command("list")
 @state_option
-@click.option("--client", default="")
-@click.option("--since", default="", help="Such as 30m, 24h or 7d.")
-@click.option("--verb", default="")
-@click.option("--resource", default="")
-@click.option("--namespace", default="")
-@click.option("--verdict", default="")
-@click.option("--grep", default="")
+@filter_options
 @output_option
-def list_(state: Path, since: str, output: str, **wanted: Any) -> None:
-    """Sessions, newest first."""
-    if not recordings(state).is_dir():
-        raise RecordError(f"no recordings in `{state}`. Name the gateway's state folder with --state")
+def list_(state: Path, output: str, **wanted: Any) -> None:
+    """Sessions, newest first; with filters, those with a request that matches."""
+    _recordings(state)
     with Index(state) as index:
         index.catch_up()
-        rows = index.sessions(Filter(since=time.time() - _seconds(since) if since else 0.0, **wanted))
+        found = index.sessions(_filter(**wanted))
     if output == "json":
-        print_json([dataclasses.asdict(row) for row in rows])
+        print_json([_as_json(row) for row in found])
         return
-    table(
-        ["SESSION", "CLIENT", "OPENED", "REQUESTS", "VERBS", "VERDICTS", "CLAIMS"],
-        [
-            (
-                row.session,
-                row.client,
-                time_of(row.opened),
-                row.requests,
-                ",".join(row.verbs),
-                ",".join(row.verdicts),
-                row.user_agent,
-            )
-            for row in rows
-        ],
-    )
+    headings = ["SESSION", "CLIENT", "OPENED", "TOOK", "REQUESTS", "VERBS", "VERDICTS", "RECORDED", "CLAIMS"]
+    table(headings, map(_listed, found))
 
 
-def _seconds(text: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    try:
-        return float(text[:-1]) * units[text[-1]]
-    except (ValueError, KeyError, IndexError):
-        raise RecordError(f"`{text}` is no length of time. Write 30m, 24h or 7d") from None
+def _as_json(row: SessionRow) -> dict[str, Any]:
+    times = {"opened": rfc3339(row.opened), "closed": rfc3339(row.closed) if row.closed else None}
+    return dataclasses.asdict(row) | times
 
 
-def _row(entry: Entry) -> dict[str, Any]:
-    record = entry.record
-    if record is None:
-        return {}
-    return {
-        "time": time_of(record.started or entry.time),
-        "verdict": record.verdict or "refused",
-        "status": record.status,
-        "request": f"{record.method} {record.path}" + (f"?{record.query}" if record.query else ""),
-        "rules": ",".join(record.rules),
-        "masks": ",".join(record.masks),
-        "approval": record.approval_id,
-        "milliseconds": round(max(record.ended - record.started, 0.0) * 1000),
-        "auditID": record.audit_id,
-        "message": record.message,
-    }
+def _listed(row: SessionRow) -> tuple[object, ...]:
+    casts = sum(part.endswith(".cast") for part in row.parts)
+    streams = sum(part.endswith(".events") for part in row.parts)
+    counted = ((casts, "terminal"), (streams, "stream"))
+    recorded = [f"{count} {name}" + ("" if count == 1 else "s") for count, name in counted if count]
+    took = _took(round((row.closed - row.opened) * 1000)) if row.closed else "open"
+    claims = row.mcp_client or row.user_agent.partition(" ")[0]
+    return (
+        row.session, row.client, time_of(row.opened), took, row.requests, ",".join(row.verbs), ",".join(row.verdicts),
+        ", ".join(recorded), claims,
+    )  # fmt: skip
+
+
+def _took(milliseconds: int) -> str:
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def timeline(found: Recordings, session: str) -> list[Row]:
+    """Every request of a session."""
+    parts = [path.name.removeprefix(f"{session}.") for path in found.parts(session)]
+    return rows(found.timeline(session), parts)
 
 
 @sessions.command()
 @click.argument("session")
 @state_option
+@filter_options
 @output_option
-def show(session: str, state: Path, output: str) -> None:
-    """The timeline of one session."""
-    found = Recordings(state)
-    identifier = found.find(session)
-    rows = [_row(entry) for entry in found.timeline(identifier)]
+def show(session: str, state: Path, output: str, **wanted: Any) -> None:
+    """The timeline of one session: request, verdict, rule, status, duration, approval."""
+    found = _recordings(state)
+    identifier, asked = found.find(session), _filter(**wanted)
+    chosen = {
+        entry.n for entry in found.timeline(identifier) if entry.record and matches(asked, entry.record, entry.time)
+    }
+    listed = [row for row in timeline(found, identifier) if row.entry in chosen]
     opened = found.opened(identifier)
     if output == "json":
-        print_json({"session": identifier, "client": opened.client, "claims": opened.claims, "requests": rows})
+        about = {"session": identifier, "client": opened.client, "cluster": opened.cluster, "claims": opened.claims}
+        print_json(about | {"requests": [row.as_json() for row in listed]})
         return
-    console().print(f"session {identifier}  client {opened.client}  claims {opened.claims}", markup=False)
-    columns = ["time", "verdict", "status", "milliseconds", "request", "rules", "masks", "approval"]
-    table([name.upper() for name in columns], [[row[name] for name in columns] for row in rows])
+    claims = ", ".join(f"{name} {value}" for name, value in opened.claims.items())
+    said = console()
+    said.print(f"session {identifier}  opened {time_of(found.entries(identifier)[0].time)}", markup=False)
+    said.print(
+        harmless(f"client {opened.client} on {opened.cluster}" + (f"; claims: {claims}" if claims else "")),
+        markup=False,
+    )
+    said.print(tally(listed), markup=False)
+    if sys.stdout.isatty():
+        said.print(_aligned(listed))
+    else:
+        table([], map(_shown, listed))
+    if any(row.cast for row in listed) and sys.stdout.isatty():
+        said.print(f"[dim]pratique sessions play {escape(identifier)} shows its terminals[/]")
+
+
+def _aligned(listed: list[Row]) -> Table:
+    """The timeline for a terminal: what was masked and said stands below the request."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("TIME", "VERDICT", "STATUS"):
+        shown.add_column(heading, no_wrap=True)
+    shown.add_column("TOOK", justify="right", no_wrap=True)
+    shown.add_column("REQUEST", ratio=1, overflow="fold")
+    for heading in ("RULES", "APPROVAL"):
+        shown.add_column(heading, overflow="fold")
+    for row in listed:
+        below = [f"masked by {', '.join(row.masks)}" if row.masks else "", row.message, row.note]
+        request = Text(harmless(row.words))
+        for line in filter(None, below):
+            request.append(f"\n{harmless(line)}", style="dim")
+        shown.add_row(
+            rfc3339(row.time).partition("T")[2].rstrip("Z"),
+            Text(harmless(row.verdict), style=STYLES.get(row.verdict, "")),
+            Text(str(row.status or "–"), style="red" if row.status >= 400 or not row.status else ""),
+            _took(row.milliseconds) + ("…" if row.open else ""),
+            request,
+            Text("\n".join(map(harmless, row.rules))),
+            Text(harmless(row.approval)),
+        )
+    return shown
+
+
+def _shown(row: Row) -> tuple[object, ...]:
+    took = _took(row.milliseconds) + ("…" if row.open else "")
+    masks = ",".join(row.masks)
+    said = row.message or row.note
+    return (
+        rfc3339(row.time),
+        row.verdict,
+        row.status or "–",
+        took,
+        row.words,
+        ",".join(row.rules),
+        row.approval,
+        masks,
+        said,
+    )
 
 
 @sessions.command()
 @click.argument("session", default="")
 @state_option
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Public key (PEM) that was kept elsewhere; default: those in the state folder, which prove less.",
+)
+@click.option("--anchor", default="", help="A head that was noted elsewhere, N:HASH, as this command prints it.")
 @output_option
-def verify(session: str, state: Path, output: str) -> None:
-    """Find any changed, removed, reordered or truncated record. Exit 1 if something proves a change."""
-    found = Recordings(state)
-    result = found.verify(verifier(state), session=found.find(session) if session else "")
+def verify(session: str, state: Path, keys: tuple[Path, ...], anchor: str, output: str) -> None:
+    """Find any changed, removed, reordered or truncated record and any missing session. Exit 1 if a change is proved."""
+    found = _recordings(state)
+    wanted = found.find(session) if session else ""
+    result = found.verify(verifier(state, *keys), session=wanted, anchor=_anchor(anchor))
     if output == "json":
-        print_json(
-            {
-                "ok": result.ok,
-                "sessions": result.sessions,
-                "records": result.records,
-                "findings": [str(each) for each in result.findings],
-            }
-        )
+        print_json(_verified(result))
     else:
-        for finding in result.findings:
-            click.echo(harmless(str(finding)))
-        click.echo(f"{'ok' if result.ok else 'NOT ok'}: {result.sessions} sessions, {result.records} records")
+        _say(result)
     sys.exit(0 if result.ok else 1)
 
 
+def _anchor(text: str) -> Anchor | None:
+    if not text:
+        return None
+    number, colon, digest = text.partition(":")
+    if not (number.isdecimal() and colon and digest):
+        raise click.UsageError(f"`{text}` is no head. Give N:HASH, as `pratique sessions verify` prints it")
+    return Anchor(int(number), digest)
+
+
+def _verified(result: Verification) -> dict[str, Any]:
+    findings = [
+        {"change": str(each.change), "session": each.session, "file": each.file, "entry": each.n,
+         "message": each.message, "provesChange": each.proves_change}
+        for each in result.findings
+    ]  # fmt: skip
+    head = f"{result.head.n}:{result.head.hash}" if result.head else None
+    return {"ok": result.ok, "sessions": result.sessions, "records": result.records, "head": head, "findings": findings}
+
+
+def _say(result: Verification) -> None:
+    said = console()
+    for finding in result.findings:
+        style = "red" if finding.proves_change else "yellow"
+        said.print(Text(harmless(str(finding)), style=style))
+    word = "[green]ok[/]" if result.ok else "[red]NOT ok[/]"
+    said.print(f"{word}: {result.sessions} sessions, {result.records} records")
+    if result.head:
+        said.print(f"head {result.head.n}:{result.head.hash}", markup=False)
+
+
 @sessions.command()
 @click.argument("session")
 @state_option
-@click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0)
+@click.option("--speed", type=click.FloatRange(0.1, 100), default=1.0, help="How many times faster.")
 @click.option("--idle", type=click.FloatRange(0), default=IDLE_SECONDS, help="Longest pause, in seconds.")
 def play(session: str, state: Path, speed: float, idle: float) -> None:
-    """Play the recorded terminal of an exec session."""
-    found = Recordings(state)
-    casts = [part for part in found.parts(found.find(session)) if part.suffix == ".cast"]
+    """Play the recorded terminals of a session. In a pipe: their text at once, without control sequences."""
+    found = _recordings(state)
+    identifier = found.find(session)
+    casts = [row for row in timeline(found, identifier) if row.cast]
     if not casts:
         raise RecordError("this session has no recorded terminal. `pratique sessions show` lists its requests")
-    for cast in casts:
-        with cast.open("rb") as lines:
-            before = 0.0
-            for event in read_cast(lines):
-                time.sleep(min(max(event.time - before, 0.0), idle) / speed)
-                before = event.time
-                if event.code == "o":
-                    click.echo(event.data, nl=False)
+    for row in casts:
+        _play(found, identifier, row, speed, idle)
+
+
+def _play(found: Recordings, session: str, row: Row, speed: float, idle: float) -> None:
+    terminal = sys.stdout.isatty()
+    shown = TerminalFilter(plain=not terminal)
+    events = list(found.cast(session, row.flow))
+    said = console()
+    said.print(Text(f"── {harmless(row.words)} ──", style="dim"))
+    try:
+        for pause, event in zip(pauses((event.time for event in events), speed, idle), events, strict=True):
+            if terminal and pause:
+                sleep(pause)
+            if event.code == "o":
+                click.echo(shown.feed(event.data), nl=False)
+    finally:
+        if terminal:
+            click.echo(RESET)
+    markers = [event.data for event in events if event.code == "m"]
+    if markers:
+        said.print(Text(f"── {harmless('; '.join(markers))} ──", style=STYLES.get("pending", "")))
 
 
 @sessions.command()
 @click.argument("session")
 @state_option
-@click.option("--format", "form", type=click.Choice(["audit", "har"]), default="audit")
-def export(session: str, state: Path, form: str) -> None:
-    """Print a session as audit.k8s.io/v1 events (JSON lines) or as HAR."""
-    found = Recordings(state)
+@click.option("--format", "form", type=click.Choice(["audit", "har", "html"]), default="audit")
+@click.option(
+    "--to", type=click.Path(path_type=Path, dir_okay=False), default=None, help="File; default: standard output."
+)
+def export(session: str, state: Path, form: str, to: Path | None) -> None:
+    """A session as audit.k8s.io/v1 events (JSON lines), as HAR, or as one HTML page that can be sent."""
+    found = _recordings(state)
     identifier = found.find(session)
-    opened = found.opened(identifier)
-    if form == "audit":
-        for entry in found.timeline(identifier):
-            if (event := exporting.audit_event(identifier, opened, entry)) is not None:
-                print_json(event)
+    if form == "html" and to is None and sys.stdout.isatty():
+        to = Path(f"{identifier}.html")
+    text = exported(found, identifier, form, verifier(state), time.time())
+    if to is None:
+        click.echo(text, nl=False)
         return
-    entries = [
-        exporting.har_entry(found.flow(identifier, entry), entry.record)
-        for entry in found.timeline(identifier)
-        if entry.part == FLOW
-    ]
-    from pratique import __version__  # noqa: PLC0415 - only here
-
-    print_json(exporting.har(entries, __version__))
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("session")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-@state_option
-def replay(session: str, options: tuple[str, ...], state: Path) -> None:
-    """Open a recorded session in mitmweb; nothing is sent anywhere. OPTIONS go to mitmweb."""
-    found = Recordings(state)
-    identifier = found.find(session)
-    files = [part for part in found.parts(identifier) if part.suffix == ".flow"]
-    if not files:
-        raise RecordError(f"session `{identifier}` has no flow file")
-    command = "from mitmproxy.tools.main import mitmweb; mitmweb()"
-    sys.exit(subprocess.call([sys.executable, "-c", command, "--no-server", "-r", str(files[0]), *options]))  # noqa: S603 - our own interpreter
+    to.write_text(text, encoding="utf-8")
+    to.chmod(0o600)
+    click.echo(f"wrote {to}", err=True)
