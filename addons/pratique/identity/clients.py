@@ -3,16 +3,11 @@
 Belongs here: API keys and their check, what is stored of them, how a client wants to wait. Not here: what a client may
 do (`pratique.policy`), the cluster's credentials (`credentials`). Relies on `pratique.documents` for positions.
 
-An API key is `pratique_<client>_<43 characters>`, base64url of 32 random bytes. Stored is its SHA-256, a fast hash on
-purpose: slow hashes (scrypt, argon2) make guessing a *human's* password dear, and 256 random bits cannot be guessed at
-any speed; a slow one would cost tens of milliseconds on every request and be a way to exhaust the gateway.
+An API key is `pratique_<client>_<43 characters>` (`pratique.apikeys`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,26 +16,19 @@ from typing import Literal
 
 import msgspec
 
+from pratique.apikeys import NO_KEY, ApiKey, NewApiKey, is_one_of, key_errors, key_hash, key_pattern, new_key
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors, Refused
-from pratique.identity.secret import Secret
 
-KEY_BYTES = 32
+__all__ = ["ApiKey", "Client", "Clients", "NewApiKey", "client_document", "key_hash", "new_api_key"]
+
+PREFIX = "pratique"
 MAX_CREDENTIAL_BYTES = 4_096  # of the header's value; refused before it is hashed
 DEFAULT_HOLD_SECONDS = 45.0  # under the 60 s idle time-out of an AWS application load balancer
 MAX_HOLD_SECONDS = 290.0  # under the 300 s after which undici (JavaScript clients) gives up
 
-_KEY = re.compile(r"pratique_(?P<client>[a-z0-9.-]{1,63})_[A-Za-z0-9_-]{43}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+_KEY = key_pattern(PREFIX)
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(?P<token>[!-~]+) *")
-
-
-class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """`sha256`: hex SHA-256 of the whole key; `expires`: RFC 3339 with a zone, from then on it is refused."""
-
-    sha256: str
-    expires: datetime | None = None
 
 
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -63,14 +51,6 @@ class Client:
     waits: Literal["refuse", "retry"] = "refuse"
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """A key just made: shown once, then only `sha256` is kept."""
-
-    key: Secret
-    sha256: str
 
 
 class Clients:
@@ -119,11 +99,8 @@ class Clients:
         """
         token = _token(headers)
         match = _KEY.fullmatch(token)
-        client, keys = self._clients.get(match["client"], _NOBODY) if match else _NOBODY
-        presented = key_hash(token)
-        # Every key is compared, and in constant time: the time spent does not tell how near a guess was.
-        good = [hmac.compare_digest(key.sha256, presented) and not _expired(key, now) for key in keys]
-        if client is None or not any(good):
+        client, keys = self._clients.get(match["name"], _NOBODY) if match else _NOBODY
+        if not is_one_of(token, keys, now) or client is None:
             raise _unauthorized()
         return client
 
@@ -133,25 +110,12 @@ class Clients:
         return known is not None and any(key.sha256 == sha256 and not _expired(key, now) for key in keys)
 
 
-_NOBODY: tuple[Client | None, tuple[ApiKey, ...]] = (None, (ApiKey("0" * 64),))
-
-
-def key_hash(key: str) -> str:
-    """Hex SHA-256 of an API key, as a Client document keeps it."""
-    return hashlib.sha256(key.encode()).hexdigest()
+_NOBODY: tuple[Client | None, tuple[ApiKey, ...]] = (None, (ApiKey(NO_KEY),))
 
 
 def new_api_key(name: str, random_bytes: bytes) -> NewApiKey:
-    """A key for the client `name` from 32 bytes of the operating system's randomness.
-
-    Raises ValueError: another number of bytes, or a name that no Client document can have.
-    """
-    if len(random_bytes) != KEY_BYTES:
-        raise ValueError(f"an API key is made of {KEY_BYTES} random bytes, not {len(random_bytes)}")
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"`{name}` is not a DNS-1123 name. Use a-z, 0-9, `-` and `.`, 63 characters at most")
-    key = f"pratique_{name}_{base64.urlsafe_b64encode(random_bytes).rstrip(b'=').decode()}"
-    return NewApiKey(Secret(key), key_hash(key))
+    """A key for the client `name`; see `apikeys.new_key`. Raises ValueError."""
+    return new_key(PREFIX, name, random_bytes)
 
 
 def client_document(name: str, sha256: str, waits: str = "refuse", expires: datetime | None = None) -> str:
@@ -190,10 +154,6 @@ def _bearer(value: bytes) -> str:
     return match["token"].decode("ascii") if match else ""
 
 
-def _expired(key: ApiKey, now: float) -> bool:
-    return key.expires is not None and key.expires.timestamp() <= now
-
-
 def _unauthorized() -> Refused:
     return Refused(
         401,
@@ -205,19 +165,7 @@ def _unauthorized() -> Refused:
 
 
 def _errors_of(document: Document, spec: _Spec, owners: dict[str, str]) -> list[DocumentError]:
-    """`owners` maps each hash seen so far to its client, and is added to."""
-    errors: list[DocumentError] = []
-    for index, key in enumerate(spec.api_keys):
-        path = ("spec", "apiKeys", index)
-        if not _SHA256.fullmatch(key.sha256):
-            remedy = "Run `pratique clients add NAME` for a new key"
-            errors.append(document.error((*path, "sha256"), "not a SHA-256 in lower-case hex", remedy))
-        elif (owner := owners.setdefault(key.sha256, document.name)) != document.name:
-            message = f"client `{owner}` has the same key"
-            errors.append(document.error((*path, "sha256"), message, "Give each client its own"))
-        if key.expires is not None and key.expires.tzinfo is None:
-            remedy = "Write it as `2030-01-31T00:00:00Z`"
-            errors.append(document.error((*path, "expires"), "the time has no zone", remedy))
+    errors = key_errors(document, spec.api_keys, owners, "pratique clients add NAME")
     if not 0 <= spec.hold_seconds <= MAX_HOLD_SECONDS:
         message = f"`{spec.hold_seconds:g}` s is no time to hold a request"
         remedy = f"Give 0 (not at all) to {MAX_HOLD_SECONDS:g}"
