@@ -28,12 +28,15 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalTerms:
-    """`approval:` of a rule. Seconds; `reviewers` are globs over reviewer names (empty: any reviewer)."""
+    """`approval:` of a rule. Seconds; `reviewers` are globs over reviewer names (empty: any reviewer).
+
+    `grant` is the widest that a reviewer may give: `once`, `session`, or `duration` (minutes, and any of the others).
+    """
 
     reviewers: tuple[str, ...] = ()
     quorum: int = 1
     expires_after: float = 3600.0
-    grant: str = "once"
+    grant: str = "duration"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,16 @@ class Decision(StrEnum):
     DENY = "deny"
 
 
-def check_reviewer(reviewer: str, client: str, terms: ApprovalTerms) -> None:
-    """Raises Refused (403): the reviewer is nameless, is the client itself, or is not among the rule's reviewers."""
+def check_reviewer(reviewer: str, client: str, terms: ApprovalTerms, *, is_reviewer: bool = True) -> None:
+    """Raises Refused (403): the reviewer is nameless, is the client itself, or is not among the rule's reviewers.
+
+    `is_reviewer` False: the name is that of the person behind the reviewer, which no rule lists.
+    """
     if not reviewer.strip():
         raise Refused(403, "Forbidden", "a decision needs the name of its reviewer", rule="reviewer")
     if reviewer.casefold() == client.casefold():
         raise Refused(403, "Forbidden", f"`{reviewer}` asked for this approval, somebody else decides", rule="reviewer")
-    if terms.reviewers and not any(fnmatchcase(reviewer, pattern) for pattern in terms.reviewers):
+    if is_reviewer and terms.reviewers and not any(fnmatchcase(reviewer, pattern) for pattern in terms.reviewers):
         raise Refused(403, "Forbidden", f"`{reviewer}` is not among the rule's reviewers", rule="reviewer")
 
 

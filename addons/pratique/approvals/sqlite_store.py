@@ -1,27 +1,24 @@
 """I/O: the store of approvals in one SQLite file of the state folder: the default, for one machine.
 
-Belongs here: SQL and files. Not here: what a transition is (`transitions`), who may decide (`deciding`), answers
-(`answers`). Several processes may open the file (the gateway and `pratique approvals`); not on NFS or EFS, whose locks
-WAL cannot use.
-
-Durability: WAL with synchronous=FULL, so that a decision survives a power cut. Each change is one transaction that
-begins IMMEDIATE: it reads what it is going to change under the write lock. `consume` is one conditional UPDATE.
+Belongs here: the SQL of approvals and their decisions. Not here: the file (`sqlite_file`), the tables (`sqlite_schema`),
+grants (`sqlite_grants`), what a transition is (`transitions`), who may decide (`deciding`), answers (`answers`).
+`consume` is one conditional UPDATE.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from pratique.approvals import sqlite_schema as schema
 from pratique.approvals.deciding import Decision, check_reviewer, quorum_reached
+from pratique.approvals.grants import Grant, Wish, narrowest
+from pratique.approvals.sqlite_file import SqliteFile
+from pratique.approvals.sqlite_grants import SqliteGrants
 from pratique.approvals.store import (
     APPROVED_FOR_SECONDS,
     DENIAL_STANDS_SECONDS,
@@ -29,48 +26,21 @@ from pratique.approvals.store import (
     MAX_PENDING_PER_CLIENT,
     MAX_QUESTION_BYTES,
     MAX_REASON_CHARACTERS,
+    RELATED_SECONDS,
     Approval,
     Decided,
     Question,
-    Summary,
 )
 from pratique.approvals.transitions import Event, State, state_at, transition
 from pratique.errors import Refused, StoreError
-from pratique.verdict import ApprovalTerms
 
 FILE_NAME = "approvals.sqlite"
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 5.0  # a writer waits so long for another one; a commit takes milliseconds
 ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is read wrong over a telephone
 ID_CHARACTERS = 10  # 49 bits: unique, and short enough to type. An id is no secret
 
-_SCHEMA = """
-CREATE TABLE approvals (
-  id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, client TEXT NOT NULL, cluster TEXT NOT NULL,
-  state TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
-  attempts INTEGER NOT NULL, last_attempt_at REAL NOT NULL, closed_at REAL,
-  summary TEXT NOT NULL, terms TEXT NOT NULL, size INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX one_open ON approvals (fingerprint) WHERE state IN ('pending', 'approved');
-CREATE INDEX by_state ON approvals (state, client);
-CREATE INDEX by_fingerprint ON approvals (fingerprint, state);
-CREATE TABLE decisions (
-  approval_id TEXT NOT NULL REFERENCES approvals (id) ON DELETE CASCADE, person TEXT NOT NULL,
-  reviewer TEXT NOT NULL, decision TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (approval_id, person)
-) STRICT;
-"""
-# Nobody decided about an expired pending one; its body goes, or refused floods would fill the disk. The rest stays.
-_EXPIRE = """
-UPDATE approvals SET
-  summary = CASE state WHEN 'pending' THEN json_set(summary, '$.body', '') ELSE summary END,
-  state = 'expired', closed_at = :now
-WHERE state IN ('pending', 'approved') AND expires_at <= :now
-"""
 
-
-def new_id() -> str:
-    return "apr-" + "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
+def new_id(prefix: str = "apr") -> str:
+    return f"{prefix}-" + "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
 
 
 class SqliteStore:
@@ -88,65 +58,68 @@ class SqliteStore:
         self._new_id = new_id
         self._max_pending = max_pending
         self._max_open_bytes = max_open_bytes
-        self._lock = threading.Lock()
-        with _failures(f"opened (`{path}`)"):
-            _make_private(path)
-            self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
+        self._file = SqliteFile(path, schema.MIGRATIONS, "approval store")
+        self._grants = SqliteGrants(self._file)
 
-    def _prepare(self) -> None:
-        self._db.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
-            self._db.execute(f"PRAGMA {pragma}")
-        with self._write() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise StoreError(
-                    f"the approval store is of version {version}, not {SCHEMA_VERSION}. Use its own release"
-                )
+    @property
+    def _db(self) -> sqlite3.Connection:
+        return self._file.db
 
     def ask(self, question: Question, now: float) -> Approval:
-        with self._write() as db:
-            db.execute(_EXPIRE, {"now": now})
-            row = self._standing(question, now)
-            if row is not None:
-                db.execute(
-                    "UPDATE approvals SET attempts = attempts + 1, last_attempt_at = ? WHERE id = ?", (now, row["id"])
-                )
-                return self._get(row["id"], now)
-            summary, terms = msgspec.json.encode(question.summary), msgspec.json.encode(question.terms)
-            self._check_quota(question.client, len(summary))
-            approval_id = self._new_id()
-            values = (
-                approval_id, question.fingerprint, question.client, question.cluster, State.PENDING.value, now,
-                now + question.terms.expires_after, 1, now, None, summary.decode(), terms.decode(), len(summary),
-            )  # fmt: skip
-            db.execute(f"INSERT INTO approvals VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608 - marks
-            return self._get(approval_id, now)
+        with self._file.write() as db:
+            db.execute(schema.EXPIRE, {"now": now})
+            standing = self._standing(question, now)
+            if standing is None or standing["state"] == State.PENDING:
+                grant = self._grants.covering(question.asked, now)
+                if grant is not None:
+                    return self._granted(question, grant, standing, now)
+            if standing is not None:
+                db.execute(schema.ATTEMPT, {"now": now, "id": standing["id"]})
+                return self._get(standing["id"], now)
+            self._check_quota(question)
+            return self._insert(question, State.PENDING, now, now + question.terms.expires_after, "")
+
+    def _granted(self, question: Question, grant: Grant, pending: sqlite3.Row | None, now: float) -> Approval:
+        """A use of its own under the grant. Whoever waits for the same thing is told to repeat it, and is granted."""
+        if pending is not None:
+            self._close(pending["id"], State.CANCELLED, now, f"grant {grant.id} covers it")
+        until = min(grant.expires_at, now + APPROVED_FOR_SECONDS)
+        return self._insert(question, State.APPROVED, now, until, grant.id)
+
+    def _insert(self, question: Question, state: State, now: float, expires_at: float, grant_id: str) -> Approval:
+        related = {"question": question, "now": now, "since": now - RELATED_SECONDS}
+        row = schema.row_of(question) | {
+            "id": self._new_id(),
+            "state": state.value,
+            "created_at": now,
+            "expires_at": expires_at,
+            "attempts": 1,
+            "last_attempt_at": now,
+            "grant_id": grant_id,
+            "supersedes": self._related(schema.SUPERSEDED, **related),
+            "repeats": self._related(schema.REPEATED, **related),
+        }
+        names = ", ".join(row)
+        marks = ", ".join(f":{name}" for name in row)
+        self._db.execute(f"INSERT INTO approvals ({names}) VALUES ({marks})", row)  # noqa: S608 - our own names
+        return self._get(str(row["id"]), now)
+
+    def _related(self, query: str, question: Question, now: float, since: float) -> str:
+        values = schema.row_of(question) | {"now": now, "since": since}
+        found = self._db.execute(query, values).fetchone()
+        return str(found["id"]) if found else ""
 
     def get(self, approval_id: str, now: float) -> Approval | None:
-        with self._read():
+        with self._file.read():
             row = self._row(approval_id)
             return None if row is None else self._approval(row, now)
 
     def find(
         self, now: float, states: Collection[State] = (), client: str | None = None, limit: int = 100
     ) -> list[Approval]:
-        with self._read() as db:
-            rows = db.execute(
-                "SELECT * FROM approvals WHERE :client IS NULL OR client = :client ORDER BY created_at DESC, id",
-                {"client": client},
-            )
+        with self._file.read() as db:
             found: list[Approval] = []
-            for row in rows:
+            for row in db.execute(schema.NEWEST, {"client": client}):
                 if not states or state_at(State(row["state"]), row["expires_at"], now) in states:
                     found.append(self._approval(row, now))
                 if len(found) >= limit:
@@ -154,71 +127,94 @@ class SqliteStore:
             return found
 
     def states(self, approval_ids: Collection[str], now: float) -> dict[str, State]:
-        query = "SELECT id, state, expires_at FROM approvals WHERE id IN (SELECT value FROM json_each(?))"
-        with self._read() as db:
-            rows = db.execute(query, (msgspec.json.encode(list(approval_ids)).decode(),)).fetchall()
+        with self._file.read() as db:
+            rows = db.execute(schema.STATES, (msgspec.json.encode(list(approval_ids)).decode(),)).fetchall()
         return {row["id"]: state_at(State(row["state"]), row["expires_at"], now) for row in rows}
 
-    def decide(self, approval_id: str, decision: Decision, reviewer: str, reason: str, now: float) -> Approval:
+    def decide(
+        self,
+        approval_id: str,
+        decision: Decision,
+        reviewer: str,
+        reason: str,
+        now: float,
+        *,
+        wish: Wish | None = None,
+        person: str = "",
+    ) -> Approval:
+        wish = wish or Wish()
         if len(reason) > MAX_REASON_CHARACTERS:
             message = f"the reason has more than {MAX_REASON_CHARACTERS} characters. Shorten it"
             raise Refused(400, "BadRequest", message, rule="reason")
-        with self._write() as db:
+        with self._file.write() as db:
             if self._row(approval_id) is None:
                 raise Refused(404, "NotFound", f"no approval `{approval_id}`", rule="approval-id")
             approval = self._get(approval_id, now)
-            terms = approval.question.terms
-            check_reviewer(reviewer, approval.client, terms)
-            event = Event.APPROVE if decision is Decision.APPROVE else Event.DENY
-            after = transition(approval.state, event, approval.expires_at, now)
-            if any(decided.reviewer.casefold() == reviewer.casefold() for decided in approval.decisions):
-                raise Refused(409, "Conflict", f"`{reviewer}` has decided `{approval_id}` already", rule="quorum")
-            values = (approval_id, reviewer.casefold(), reviewer, decision.value, reason, now)
-            db.execute("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?)", values)
-            approvers = [decided.reviewer for decided in approval.decisions] + [reviewer]
+            decided = Decided(reviewer, decision, reason, now, person or reviewer, wish)
+            after = _after(approval, decided, now)
+            db.execute(schema.DECISION, schema.decision_row(approval_id, decided))
+            decisions = (*approval.decisions, decided)
             if after is State.DENIED:
                 self._close(approval_id, after, now)
-            elif quorum_reached(approvers, terms):
-                db.execute(
-                    "UPDATE approvals SET state = ?, expires_at = max(expires_at, ?) WHERE id = ? AND state = ?",
-                    (after.value, now + APPROVED_FOR_SECONDS, approval_id, State.PENDING.value),
-                )
+            elif quorum_reached([each.person for each in decisions], approval.question.terms):
+                until = now + APPROVED_FOR_SECONDS
+                db.execute(schema.APPROVE, {"id": approval_id, "until": until})
+                agreed = narrowest([each.wish for each in decisions])
+                self._grants.give(approval, decisions, agreed, now, new_id("grt"))
             return self._get(approval_id, now)
 
     def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:
-        with self._write() as db:
-            cursor = db.execute(
-                "UPDATE approvals SET state = 'used', closed_at = :now WHERE id = :id AND state = 'approved'"
-                " AND expires_at > :now AND fingerprint = :fingerprint AND client = :client",
-                {"now": now, "id": approval_id, "fingerprint": fingerprint, "client": client},
-            )
-            return cursor.rowcount == 1
+        values = {"now": now, "id": approval_id, "fingerprint": fingerprint, "client": client}
+        with self._file.write() as db:
+            if db.execute(schema.CONSUME, values).rowcount != 1:
+                return False
+            db.execute(schema.COUNT_USE, values)
+            return True
 
-    def cancel(self, approval_id: str, now: float) -> bool:
-        return self._end(approval_id, Event.CANCEL, now)
+    def cancel(self, approval_id: str, now: float, note: str = "") -> bool:
+        return self._end(approval_id, Event.CANCEL, now, note)
 
-    def revoke(self, approval_id: str, now: float) -> bool:
-        return self._end(approval_id, Event.REVOKE, now)
+    def revoke(self, approval_id: str, now: float, note: str = "") -> bool:
+        return self._end(approval_id, Event.REVOKE, now, note)
+
+    def withdraw(self, approval_id: str, now: float) -> bool:
+        with self._file.write() as db:
+            return db.execute(schema.WITHDRAW, {"id": approval_id, "now": now}).rowcount == 1
+
+    def withdrawn(self, approval_ids: Collection[str]) -> set[str]:
+        with self._file.read() as db:
+            rows = db.execute(schema.WITHDRAWN, (msgspec.json.encode(list(approval_ids)).decode(),)).fetchall()
+        return {row["id"] for row in rows}
+
+    def grants(self, now: float, *, ended: bool = False, limit: int = 100) -> list[Grant]:
+        with self._file.read():
+            return self._grants.find(now, ended=ended, limit=limit)
+
+    def revoke_grant(self, grant_id: str, by: str, now: float) -> bool:
+        with self._file.write() as db:
+            if not self._grants.revoke(grant_id, by, now):
+                return False
+            values = {"grant_id": grant_id, "now": now, "note": f"{by} revoked grant {grant_id}"}
+            db.execute(schema.REVOKE_BY_GRANT, values)
+            db.execute(schema.WITHDRAW_BY_GRANT, values)
+            return True
 
     def expire(self, now: float) -> int:
-        with self._write() as db:
-            return db.execute(_EXPIRE, {"now": now}).rowcount
+        with self._file.write() as db:
+            return db.execute(schema.EXPIRE, {"now": now}).rowcount
 
     def prune(self, closed_before: float) -> int:
-        with self._write() as db:
-            return db.execute("DELETE FROM approvals WHERE closed_at < ?", (closed_before,)).rowcount
+        with self._file.write() as db:
+            return db.execute(schema.PRUNE, (closed_before,)).rowcount
 
     def version(self) -> tuple[int, int]:
-        """`data_version` sees other connections' commits only, `total_changes` our own."""
-        with self._read() as db:
-            return int(db.execute("PRAGMA data_version").fetchone()[0]), db.total_changes
+        return self._file.version()
 
     def close(self) -> None:
-        with self._lock, suppress(sqlite3.Error):
-            self._db.close()
+        self._file.close()
 
-    def _end(self, approval_id: str, event: Event, now: float) -> bool:
-        with self._write():
+    def _end(self, approval_id: str, event: Event, now: float, note: str) -> bool:
+        with self._file.write():
             row = self._row(approval_id)
             if row is None:
                 return False
@@ -226,31 +222,24 @@ class SqliteStore:
                 after = transition(State(row["state"]), event, row["expires_at"], now)
             except Refused:
                 return False
-            self._close(approval_id, after, now)
+            self._close(approval_id, after, now, note)
             return True
 
-    def _close(self, approval_id: str, state: State, now: float) -> None:
-        self._db.execute("UPDATE approvals SET state = ?, closed_at = ? WHERE id = ?", (state.value, now, approval_id))
+    def _close(self, approval_id: str, state: State, now: float, note: str = "") -> None:
+        self._db.execute(schema.CLOSE, {"state": state.value, "now": now, "note": note, "id": approval_id})
 
     def _standing(self, question: Question, now: float) -> sqlite3.Row | None:
         """What a repeat of the question is answered with."""
-        row: sqlite3.Row | None = self._db.execute(
-            "SELECT id FROM approvals WHERE fingerprint = ? AND client = ?"
-            " AND (state IN ('pending', 'approved') OR (state = 'denied' AND closed_at > ?))"
-            " ORDER BY state = 'denied', closed_at DESC",
-            (question.fingerprint, question.client, now - DENIAL_STANDS_SECONDS),
-        ).fetchone()
+        values = schema.row_of(question) | {"denied_since": now - DENIAL_STANDS_SECONDS}
+        row: sqlite3.Row | None = self._db.execute(schema.STANDING, values).fetchone()
         return row
 
-    def _check_quota(self, client: str, size: int) -> None:
+    def _check_quota(self, question: Question) -> None:
+        client, size = question.client, int(schema.row_of(question)["size"])
         if size > MAX_QUESTION_BYTES:
             message = f"the request is too large for a question to reviewers ({size} of {MAX_QUESTION_BYTES} bytes)"
             raise Refused(413, "RequestEntityTooLarge", message, rule="approval-size")
-        pending, stored = self._db.execute(
-            "SELECT coalesce(sum(state = 'pending' AND client = ?), 0), coalesce(sum(size), 0) FROM approvals"
-            " WHERE state IN ('pending', 'approved')",
-            (client,),
-        ).fetchone()
+        pending, stored = self._db.execute(schema.QUOTA, (client,)).fetchone()
         if pending >= self._max_pending:
             message = (
                 f"`{client}` waits for {pending} approvals already. Wait until reviewers have decided some of them"
@@ -270,61 +259,21 @@ class SqliteStore:
             raise StoreError(f"the approval `{approval_id}` is not in the store")
         return self._approval(row, now)
 
-    def _approval(self, row: Any, now: float) -> Approval:
-        decisions = self._db.execute(
-            "SELECT * FROM decisions WHERE approval_id = ? ORDER BY at, rowid", (row["id"],)
-        ).fetchall()
-        return Approval(
-            id=row["id"],
-            question=Question(
-                row["fingerprint"],
-                row["client"],
-                row["cluster"],
-                msgspec.json.decode(row["summary"], type=Summary),
-                msgspec.json.decode(row["terms"], type=ApprovalTerms),
-            ),
-            state=state_at(State(row["state"]), row["expires_at"], now),
-            created_at=row["created_at"],
-            expires_at=row["expires_at"],
-            attempts=row["attempts"],
-            last_attempt_at=row["last_attempt_at"],
-            closed_at=row["closed_at"],
-            decisions=tuple(Decided(d["reviewer"], Decision(d["decision"]), d["reason"], d["at"]) for d in decisions),
-        )
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, _failures("read"):
-            yield self._db
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; an exception inside, or a commit that fails, leaves nothing behind."""
-        with self._lock, _failures("written"):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
+    def _approval(self, row: sqlite3.Row, now: float) -> Approval:
+        decisions = self._db.execute(schema.DECISIONS, (row["id"],)).fetchall()
+        return schema.approval_of(row, decisions, now)
 
 
-@contextmanager
-def _failures(done: str) -> Iterator[None]:
-    """Whatever fails below is a StoreError: in doubt nothing is approved."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, msgspec.MsgspecError, ValueError) as error:
-        text = f"the approval store cannot be {done}: {type(error).__name__}"
-        raise StoreError(f"{text}. Check the state folder: disk space, permissions, a local file system") from error
-
-
-def _make_private(path: Path) -> None:
-    """Makes the file 0600 before SQLite opens it; SQLite gives `-wal` and `-shm` the same mode."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+def _after(approval: Approval, decided: Decided, now: float) -> State:
+    """The state after a decision that completes the quorum. Raises Refused: not theirs, not now, or not twice."""
+    terms = approval.question.terms
+    for name in {decided.reviewer, decided.person}:
+        check_reviewer(name, approval.client, terms, is_reviewer=name == decided.reviewer)
+    if decided.decision is Decision.APPROVE:
+        decided.wish.check(terms.grant)
+    event = Event.APPROVE if decided.decision is Decision.APPROVE else Event.DENY
+    after = transition(approval.state, event, approval.expires_at, now)
+    if any(each.person.casefold() == decided.person.casefold() for each in approval.decisions):
+        message = f"`{decided.person}` has decided `{approval.id}` already"
+        raise Refused(409, "Conflict", message, rule="quorum")
+    return after

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pratique.approvals.deciding import Decision
+from pratique.approvals.effects import Effect
+from pratique.approvals.grants import Asked, Grant, Target, Wish
 from pratique.approvals.transitions import State
 from pratique.verdict import ApprovalTerms
 
@@ -25,6 +27,9 @@ MAX_REASON_CHARACTERS = 2_000
 APPROVED_FOR_SECONDS = 600.0
 # kubectl answers a refused exec by asking again over SPDY at once; it must meet the same denial, not a new question.
 DENIAL_STANDS_SECONDS = 30.0
+# For so long a new question is shown with what it may have come from: `apply` recomputes its patch after a 409 within
+# seconds, a model tries again within minutes.
+RELATED_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Summary:
     """What reviewers are shown. Masked before it comes here: nothing in it is a value that the client may not see.
 
     `words` is one line ("delete Deployment payments/api"), `body` the masked canonical body as text, `claims` what the
-    client says of itself (User-Agent, MCP client name): shown as claims.
+    client says of itself (User-Agent, MCP client name): shown as claims; `source` is the address that it came from.
     """
 
     words: str
@@ -42,32 +47,52 @@ class Summary:
     rules: tuple[str, ...] = ()
     message: str = ""
     claims: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a client asks: joined to an open approval with this fingerprint, else a new one."""
+    """What a client asks: joined to an open approval with this fingerprint, else a new one.
+
+    `target` is what grants and reviewers' fields are compared with. `intent` is the fingerprint without query and body:
+    another question with the same intent supersedes this one.
+    """
 
     fingerprint: str
     client: str
     cluster: str
     summary: Summary
     terms: ApprovalTerms = field(default_factory=ApprovalTerms)
+    target: Target = field(default_factory=Target)
+    session: str = ""
+    intent: str = ""
+
+    @property
+    def asked(self) -> Asked:
+        return Asked(self.client, self.cluster, self.fingerprint, self.session, self.summary.rules, self.target)
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One reviewer's decision."""
+    """One reviewer's decision. `person` is who they are, however many names they have; `wish` what they granted."""
 
     reviewer: str
     decision: Decision
     reason: str
     at: float
+    person: str = ""
+    wish: Wish = field(default_factory=Wish)
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A stored question. `attempts` counts the requests that asked it, `state` is as it counts when it is read."""
+    """A stored question. `attempts` counts the requests that asked it, `state` is as it counts when it is read.
+
+    `grant_id`: it was not a reviewer who approved it but a grant. `supersedes` and `repeats` are ids of an earlier
+    question with the same intent, and of an earlier use of the same request. `withdrawn_at`: it was used, and what it
+    opened must end. `note` says why it was cancelled or revoked.
+    """
 
     id: str
     question: Question
@@ -78,6 +103,11 @@ class Approval:
     last_attempt_at: float = 0.0
     closed_at: float | None = None
     decisions: tuple[Decided, ...] = ()
+    grant_id: str = ""
+    supersedes: str = ""
+    repeats: str = ""
+    withdrawn_at: float | None = None
+    note: str = ""
 
     @property
     def client(self) -> str:
@@ -103,6 +133,8 @@ class ApprovalStore(Protocol):
     def ask(self, question: Question, now: float) -> Approval:
         """The open approval with this fingerprint (one attempt more), else a fresh denial, else a new one.
 
+        A live grant that covers the question gives an approved one, for one use.
+
         Raises Refused: (429, without Retry-After) too many pending or too much stored; (413) the question is too large.
         """
 
@@ -117,21 +149,48 @@ class ApprovalStore(Protocol):
     def states(self, approval_ids: Collection[str], now: float) -> dict[str, State]:
         """The states of those that exist."""
 
-    def decide(self, approval_id: str, decision: Decision, reviewer: str, reason: str, now: float) -> Approval:
-        """Counts one reviewer's decision, once. Approved when the quorum is reached, denied by one denial.
+    def decide(
+        self,
+        approval_id: str,
+        decision: Decision,
+        reviewer: str,
+        reason: str,
+        now: float,
+        *,
+        wish: Wish | None = None,
+        person: str = "",
+    ) -> Approval:
+        """Counts one person's decision, once. Approved when the quorum is reached, denied by one denial.
 
-        Raises Refused: (404) no such approval; (403) not theirs to decide; (409) not pending any more, or decided by
-        them.
+        With the quorum the narrowest of the wishes becomes a grant. `person` is the reviewer's name if left out.
+
+        Raises Refused: (404) no such approval; (403) not theirs to decide or to grant; (409) not pending any more, or
+        decided by them.
         """
 
     def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:
-        """Approved → used. True for exactly one caller ever, and only for this fingerprint and client."""
+        """Approved → used. True for exactly one caller ever, and only for this fingerprint and client.
 
-    def cancel(self, approval_id: str, now: float) -> bool:
+        False, too, when the grant that approved it has been revoked or has expired.
+        """
+
+    def cancel(self, approval_id: str, now: float, note: str = "") -> bool:
         """Pending → cancelled. False if it was not pending."""
 
-    def revoke(self, approval_id: str, now: float) -> bool:
+    def revoke(self, approval_id: str, now: float, note: str = "") -> bool:
         """Approved → revoked. False if it was not approved."""
+
+    def withdraw(self, approval_id: str, now: float) -> bool:
+        """Of a used approval: what it opened must end. False if it was not used, or is withdrawn already."""
+
+    def withdrawn(self, approval_ids: Collection[str]) -> set[str]:
+        """Those of these that are withdrawn."""
+
+    def grants(self, now: float, *, ended: bool = False, limit: int = 100) -> list[Grant]:
+        """The live ones, with `ended` all; the newest first."""
+
+    def revoke_grant(self, grant_id: str, by: str, now: float) -> bool:
+        """Ends a grant: its unused approvals are revoked, its used ones withdrawn. False if it was not live."""
 
     def expire(self, now: float) -> int:
         """Writes down what has expired, dropping the bodies; how many."""

@@ -61,12 +61,15 @@ class Condition(_Spec, frozen=True):
 
 
 class Approval(_Spec, frozen=True):
-    """`approval:`. `reviewers` are globs over Reviewer names; `expiresAfter` as in Go, units h, m and s."""
+    """`approval:`. `reviewers` are globs over Reviewer names; `expiresAfter` as in Go, units h, m and s.
+
+    `grant` is the widest that a reviewer may give, not what one gives: an approval is for one use unless they say more.
+    """
 
     reviewers: tuple[Text, ...] = ()
     quorum: Annotated[int, msgspec.Meta(ge=1, le=10)] = 1
     expires_after: str = "1h"
-    grant: Literal["once", "session", "duration"] = "once"
+    grant: Literal["once", "session", "duration"] = "duration"
 
     def terms(self) -> ApprovalTerms:
         """Raises ValueError if `expiresAfter` is not a duration of 1 s to 30 days."""
