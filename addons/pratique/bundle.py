@@ -33,11 +33,13 @@ from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock.addon import Interlock
+from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
 from pratique.loaded import Live
 from pratique.masking.addon import Masking
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
+from pratique.masking.operations import mask_operations
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
@@ -138,17 +140,22 @@ class Bundle:
         return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(client))
 
     def _mask_question(self, canonical: CanonicalRequest, client: str) -> str:
-        if not canonical.body:
-            return ""
-        return self._masker(canonical, client).mask_body("application/json", canonical.body).body.decode()
+        return self._mask_body(canonical, client).decode()
 
     def _mask_request(self, state: Exchange) -> bytes:
         """A request body as it may be stored; nothing of it where it was refused before it was understood."""
         canonical = state.sent or state.canonical
-        if canonical is None or not canonical.body or canonical.document is None or state.client is None:
+        if canonical is None or canonical.document is None or state.client is None:
             return b""
-        masker = self._masker(canonical, state.client.name)
-        return masker.mask_body("application/json", canonical.body).body
+        return self._mask_body(canonical, state.client.name)
+
+    def _mask_body(self, canonical: CanonicalRequest, client: str) -> bytes:
+        if not canonical.body:
+            return b""
+        if canonical.patch_type == "json-patch" and self._live is not None:
+            masks = self._live.current.masks
+            return dump(mask_operations(canonical.document, canonical.attributes, masks, client))
+        return self._masker(canonical, client).mask_body("application/json", canonical.body).body
 
     def _mask_input(self, state: Exchange) -> TextMask | None:
         """What masks the recorded stdin of an exec; None unless a Recording document wants it recorded."""

@@ -1,0 +1,72 @@
+"""JSON patches (RFC 6902) as they may be stored and shown: a list of operations, each with a value for some place.
+
+Belongs here: which operations carry a value that would be masked where it goes. Not here: objects (`body.py`), refusing
+operations that read a value (`oracles.py`, whose notion of "masked" is used). A patch is no object, so that no path of a
+rule would ever match in it as it stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pratique.kube.attributes import RequestAttributes
+from pratique.kube.objects import type_of_request
+from pratique.masking.known import KnownValues
+from pratique.masking.masker import Masker
+from pratique.masking.oracles import reads_masked
+from pratique.masking.rules import MaskSet
+
+MAX_TOKENS = 100  # levels that a value is put into to be masked; bodies have no more (`kube.body.BODY_DEPTH`)
+
+
+def mask_operations(operations: Any, attributes: RequestAttributes, mask_set: MaskSet, client: str) -> Any:
+    """`operations` with the mask for every value that is masked, or holds something masked, where it goes.
+
+    In doubt the mask: what cannot be read as a list of operations is masked as a whole. Raises MaskError.
+    """
+    if not mask_set.applies_to(client):
+        return operations
+    if not isinstance(operations, list):
+        return mask_set.mask.text
+    plan = mask_set.plan(type_of_request(attributes), attributes.namespace, client)
+    masker = Masker(mask_set, attributes, client, KnownValues())
+
+    def masked(operation: Any) -> Any:
+        if not isinstance(operation, dict):
+            return mask_set.mask.text
+        if "value" not in operation:
+            return operation
+        value, tokens = operation["value"], _tokens(operation.get("path"))
+        if tokens is None or reads_masked(tokens, plan, leaf=not isinstance(value, dict | list)):
+            return {**operation, "value": mask_set.mask.text}
+        return {**operation, "value": _in_place(masker, tokens, value)}
+
+    return [masked(operation) for operation in operations]
+
+
+def _tokens(pointer: Any) -> list[str] | None:
+    """RFC 6901; None for what is no pointer."""
+    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+        return None
+    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    return tokens if len(tokens) <= MAX_TOKENS else None
+
+
+def _in_place(masker: Masker, tokens: list[str], value: Any) -> Any:
+    """Masked as a part of the object: rules that search (key names, patterns) look into it."""
+    document = value
+    for token in reversed(tokens):
+        document = [document] if _is_index(token) else {token: document}
+    masked = msgspec.json.decode(masker.mask_body("application/json", msgspec.json.encode(document)).body)
+    try:
+        for token in tokens:
+            masked = masked[0] if _is_index(token) else masked[token]
+    except (KeyError, IndexError, TypeError):  # a rule dropped the place itself
+        return masker.mask_text("")
+    return masked
+
+
+def _is_index(token: str) -> bool:
+    return token == "-" or token.isdecimal()
