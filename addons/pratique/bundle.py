@@ -1,11 +1,12 @@
 """The composition root: which addons there are, in which order, and why in that order.
 
 1. `identity` first: nobody is thought about who has not said who they are; their credentials are gone from then on.
-2. `policy`: the request becomes canonical and is judged; it may wait here for a reviewer.
-3. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
-4. `recorder` after masking, so that on the way back it only ever sees masked bytes.
-5. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
-6. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
+2. `approvals`: what the client claims of itself, before the request becomes canonical and the claims are gone.
+3. `policy`: the request becomes canonical and is judged; it may wait here for a reviewer.
+4. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
+5. `recorder` after masking, so that on the way back it only ever sees masked bytes.
+6. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
+7. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
 
 All are entries of mitmproxy's own chain, not children of a script: reloading or unloading a script cannot remove them.
 """
@@ -15,12 +16,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from mitmproxy import addonmanager, ctx, master
 
 from pratique import settings
+from pratique.approvals.addon import Approvals
+from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
 from pratique.approvals.queue import ApprovalQueue
 from pratique.approvals.sqlite_store import SqliteStore
@@ -32,7 +37,7 @@ from pratique.identity.clusters import SandboxSource
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
-from pratique.interlock.addon import Interlock
+from pratique.interlock.addon import Interlock, close_connection
 from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
 from pratique.loaded import Live
@@ -48,6 +53,28 @@ from pratique.recorder.tapes import TextMask
 
 CLIENTS_KNOWN = 1024
 """Clients whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
+
+
+class QuestionMasks:
+    """What reviewers may see of a request and of the cluster's answers to the gateway's own calls about it."""
+
+    def __init__(
+        self,
+        mask_body: Callable[[CanonicalRequest, str], bytes],
+        masker: Callable[[CanonicalRequest, str], Masker],
+    ) -> None:
+        self._mask_body = mask_body
+        self._masker = masker
+
+    def body(self, request: CanonicalRequest, client: str) -> str:
+        return self._mask_body(request, client).decode()
+
+    def text(self, request: CanonicalRequest, client: str, text: str) -> str:
+        return self._masker(request, client).mask_text(text)
+
+    def document(self, request: CanonicalRequest, client: str, document: Any) -> Any:
+        masked = self._masker(request, client).mask_body("application/json", msgspec.json.encode(document))
+        return msgspec.json.decode(masked.body)
 
 
 class Bundle:
@@ -101,15 +128,18 @@ class Bundle:
     ) -> tuple[Any, ...]:
         cluster = live.current.cluster.name
         store = SqliteStore(state / "approvals.sqlite")
+        masks = QuestionMasks(self._mask_body, self._masker)
         holding = Holding(
             ApprovalQueue(store, Waiter(store)),
             cluster,
-            self._mask_question,
+            masks,
             lambda: float(owner.options.pratique_hold),
+            foreseer=Foreseer(own_calls.send, masks.document),
         )
         identity = Identity(lambda: live.current.clients)
+        approvals = Approvals(holding, store, lambda flow: close_connection(flow.client_conn))
         masking = Masking(lambda: live.current.masks, self._known_values)
-        policy = Policy(lambda: live.current.policies, holding, Lookups(own_calls), masking)
+        policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
         storage = Storage(state, cluster, owner.options)
         recorder = Recorder(
             storage.spool,
@@ -119,8 +149,8 @@ class Bundle:
             mask_text=self._mask_stored,
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
-        gate = Gate(upstream.source, upstream.server, holding.use)
-        required = (identity, policy, masking, recorder, gate)
+        gate = Gate(upstream.source, upstream.server, approvals.use)
+        required = (identity, approvals, policy, masking, recorder, gate)
         self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, storage.close)
         return (*required, self._interlock)
 
@@ -139,8 +169,6 @@ class Bundle:
             raise StartError("no documents are loaded")
         return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(client))
 
-    def _mask_question(self, canonical: CanonicalRequest, client: str) -> str:
-        return self._mask_body(canonical, client).decode()
 
     def _mask_request(self, state: Exchange) -> bytes:
         """A request body as it may be stored; nothing of it where it was refused before it was understood."""

@@ -25,6 +25,7 @@ from pratique.errors import PratiqueError, Refused
 from pratique.kube import status
 from pratique.kube.canonical import CanonicalRequest, RawRequest
 from pratique.kube.forms import line_version
+from pratique.kube.rehearsal import Precondition
 
 if TYPE_CHECKING:
     from pratique.identity.clients import Client
@@ -48,6 +49,10 @@ class Exchange:
     credential_sha256: str = ""
     """Of the API key that was presented, as the Client document keeps it."""
     session: str = ""
+    source: str = ""
+    """Address that the request came from."""
+    claims: dict[str, str] = field(default_factory=dict)
+    """What the client says of itself (User-Agent …), escaped. Shown as claims; decides nothing."""
     canonical: CanonicalRequest | None = None
     """As the client sent it: what is fingerprinted and shown."""
     sent: CanonicalRequest | None = None
@@ -55,6 +60,8 @@ class Exchange:
     verdict: Verdict | None = None
     approval: str = ""
     """Id of the granted approval that this request uses up."""
+    precondition: Precondition | None = None
+    """The state of the object that reviewers were shown: the request that is sent must be tied to it."""
     admitted: str = ""
     """Name under which the open request is counted."""
     refusal: Refused | None = None

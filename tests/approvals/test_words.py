@@ -23,7 +23,7 @@ def words(method, target, **more):
         ("GET", "/api/v1/namespaces/a/secrets/s", "get Secret a/s"),
         ("DELETE", "/api/v1/namespaces/prod", "delete Namespace prod"),
         ("POST", "/api/v1/namespaces", "create Namespace"),
-        ("POST", "/api/v1/namespaces/a/pods", "create Pod a/(name in the body)"),
+        ("POST", "/api/v1/namespaces/a/pods", "create Pod a/(name made by the cluster)"),
         ("PUT", "/api/v1/nodes/n1", "update Node n1"),
         ("GET", "/api/v1/secrets", "list Secret in the whole cluster"),
         ("GET", "/api/v1/namespaces/a/pods?labelSelector=app%3Dx", "list Pod in namespace a with labels `app=x`"),

@@ -235,8 +235,12 @@ class Gateway:
         return b"".join(path.read_bytes() for path in files) + self.log.read_bytes()
 
     def seen(self, marker: str) -> list[Any]:
-        """Requests with `marker` in their target that reached the cluster."""
-        return [record for record in self.sandbox.requests if marker in record.uri]
+        """Clients' requests with `marker` in their target that reached the cluster."""
+        return [record for record in self.sandbox.requests if marker in record.uri and "-own-" not in record.audit_id]
+
+    def own_calls(self, marker: str) -> list[Any]:
+        """What the gateway itself asked the cluster about it."""
+        return [record for record in self.sandbox.requests if marker in record.uri and "-own-" in record.audit_id]
 
 
 def _complete(received: bytes) -> bool:

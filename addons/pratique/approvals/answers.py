@@ -22,14 +22,15 @@ type Waits = Literal["refuse", "retry"]
 RETRY_AFTER_SECONDS = (5, 10, 20, 30, 60)  # by attempt; the last for all that follow
 
 
-def answer(approval: Approval, waits: Waits) -> Refused:
-    """The refusal for a request whose approval is not (or no longer) at hand."""
+def answer(approval: Approval, waits: Waits, page: str = "") -> Refused:
+    """The refusal for a request whose approval is not (or no longer) at hand. `page`: the URL where it is decided."""
     state = approval.state
     if state.is_open:
-        return _pending(approval, waits)
+        return _pending(approval, waits, page)
     code, reason, text = _CLOSED[state]
     message = f"`{_words(approval)}` was not carried out: {text.format(_approval=approval.id)}"
-    return Refused(code, reason, message + _said(approval), f"approval-{state}", _causes(approval))
+    said = _said(approval) + (f" ({escaped_prose(approval.note)})" if approval.note else "")
+    return Refused(code, reason, message + said, f"approval-{state}", _causes(approval))
 
 
 _AGAIN = "Send the request again to ask anew"
@@ -50,11 +51,12 @@ _CLOSED: dict[State, tuple[int, str, str]] = {
 }
 
 
-def _pending(approval: Approval, waits: Waits) -> Refused:
+def _pending(approval: Approval, waits: Waits, page: str) -> Refused:
+    where = f"at {page} or with" if page else "with"
     until = datetime.fromtimestamp(approval.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
     message = (
         f"`{_words(approval)}` waits for a reviewer's approval and was not carried out{_rule(approval)}. "
-        f"The approval is `{approval.id}`; a reviewer approves it with `pratique approvals approve {approval.id}`. "
+        f"The approval is `{approval.id}`; a reviewer approves it {where} `pratique approvals approve {approval.id}`. "
         f"Repeat exactly the same request after approval, before {until}"
     )
     if waits == "refuse":

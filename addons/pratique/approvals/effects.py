@@ -43,3 +43,33 @@ class Effect:
     risks: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     digest: str = ""
+
+
+GROWTH = 1.2  # a namespace's numbers change all the time; a fifth more is another deletion than the one that was shown
+MIN_GROWTH = 3
+
+
+def has_changed(shown: Effect | None, now: Effect | None) -> bool:
+    """Whether `now` is another effect than the one that was shown; then reviewers are asked again.
+
+    What was shown as unknown was approved as unknown. A selection may shrink, what goes along may vary a little.
+    """
+    if shown is None or now is None or not shown.known:
+        return False
+    if not now.known:
+        return True
+    if shown.digest != now.digest and not _has_shrunk(shown, now):
+        return True
+    before = dict(shown.cascade)
+    return any(
+        number > max(before.get(kind, 0) * GROWTH, before.get(kind, 0) + MIN_GROWTH) for kind, number in now.cascade
+    )
+
+
+def _has_shrunk(shown: Effect, now: Effect) -> bool:
+    """Of a selection that is shown in full: nothing new in it."""
+    if shown.difference or now.difference or not shown.objects or shown.total > len(shown.objects):
+        return False
+    if now.total >= shown.total or now.risks != shown.risks:
+        return False
+    return {each.uid for each in now.objects} <= {each.uid for each in shown.objects}

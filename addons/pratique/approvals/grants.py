@@ -10,7 +10,7 @@ once, so that what was done under it can be counted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -34,32 +34,44 @@ class GrantKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is about, as rules name it: `resource` has its subresource, `pods/exec`. Empty where unknown."""
+    """What a request is about, as rules name it: `resource` has its subresource, `pods/exec`. Empty where unknown.
+
+    Of a non-resource request `name` is the path.
+    """
 
     verb: str = ""
     api_group: str = ""
     resource: str = ""
     namespace: str = ""
     name: str = ""
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """More than one request: globs over a `Target`. What is not stated is what the approved request had."""
+    """More than one request: globs over a `Target`. What is not stated is what the approved request had.
+
+    `dry_run`: dry runs only. Who granted dry runs has not granted the real thing.
+    """
 
     verb: str
     api_group: str
     resource: str
     namespace: str
     name: str
+    dry_run: bool = False
 
     @classmethod
     def of(cls, target: Target, *, namespace: str = "", name: str = "", verb: str = "") -> Scope:
         """The target's own scope, wider where stated. Group and resource stay: another resource is another question."""
-        own = (target.verb, target.api_group, target.resource, target.namespace, target.name)
-        scope = cls(*(_literal(value) for value in own))
-        wider = {"namespace": namespace, "name": name, "verb": verb}
-        return replace(scope, **{key: value for key, value in wider.items() if value})
+        return cls(
+            verb or _literal(target.verb),
+            _literal(target.api_group),
+            _literal(target.resource),
+            namespace or _literal(target.namespace),
+            name or _literal(target.name),
+            target.dry_run,
+        )
 
     def covers(self, target: Target) -> bool:
         pairs = (
@@ -69,12 +81,15 @@ class Scope:
             (self.namespace, target.namespace),
             (self.name, target.name),
         )
+        if self.dry_run and not target.dry_run:
+            return False
         return all(fnmatchcase(value, pattern) for pattern, value in pairs)
 
     def in_words(self) -> str:
         group = f".{self.api_group}" if self.api_group else ""
         where = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource}{group} {self.name}{where}"
+        what = f"{self.verb} {self.resource}{group} {self.name}{where}"
+        return f"dry run of: {what}" if self.dry_run else what
 
 
 @dataclass(frozen=True, slots=True)

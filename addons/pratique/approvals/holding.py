@@ -1,25 +1,31 @@
 """I/O (asyncio): an exchange that needs an approval, held until a reviewer decides, the hold ends or the client leaves.
 
-Belongs here: the question that an exchange asks, and racing the wait against the client. Not here: the queue itself
-(`queue`), what is shown of a body (`mask`, given by the composition root).
+Belongs here: the question that an exchange asks, racing the wait against the client, looking again before it is done.
+Not here: the queue itself (`queue`), what is shown of a body (`mask`, given by the composition root), effects
+(`foreseeing`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
-from pratique.approvals.answers import Waits
-from pratique.approvals.fingerprint import fingerprint, is_stream
+from pratique.approvals.claims import waits_of
+from pratique.approvals.effects import has_changed
+from pratique.approvals.foreseeing import Foreseer
+from pratique.approvals.question import Asker, question_from
 from pratique.approvals.queue import ApprovalQueue
-from pratique.approvals.store import Question, Summary
-from pratique.approvals.words import in_words
+from pratique.approvals.store import Approval, Question
 from pratique.errors import Refused
 from pratique.kube.canonical import CanonicalRequest
-from pratique.kube.query import encode
-from pratique.verdict import ApprovalTerms, Verdict
+from pratique.kube.rehearsal import Precondition
+from pratique.verdict import Verdict
+
+CHANGED = "what it would do has changed since it was shown"
 
 
 class Caller(Protocol):
@@ -28,7 +34,7 @@ class Caller(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def waits(self) -> Waits: ...
+    def waits(self) -> Literal["auto", "refuse", "retry"]: ...
     @property
     def hold_seconds(self) -> float: ...
 
@@ -36,74 +42,139 @@ class Caller(Protocol):
 class Held(Protocol):
     """What of an exchange is needed (`pratique.exchange.Exchange`)."""
 
+    audit_id: str
     client: Any
+    session: str
+    source: str
+    claims: dict[str, str]
     canonical: CanonicalRequest | None
     verdict: Verdict | None
+    precondition: Precondition | None
     gone: asyncio.Event
 
 
+class Masks(Protocol):
+    """What reviewers may see. The client is given by its name."""
+
+    def body(self, request: CanonicalRequest, client: str) -> str:
+        """The request's body."""
+
+    def text(self, request: CanonicalRequest, client: str, text: str) -> str:
+        """A line about the request: the arguments of a command may hold a password."""
+
+    def document(self, request: CanonicalRequest, client: str, document: Any) -> Any:
+        """A JSON answer of the cluster, to a request about the same object."""
+
+
 class Holding:
-    """`mask(canonical, client name)` is the body as a reviewer may see it; `hold()` the longest hold in seconds."""
+    """`hold()` is the longest hold in seconds. Without a `foreseer` no effect is shown."""
 
     def __init__(
         self,
         queue: ApprovalQueue,
         cluster: str,
-        mask: Callable[[CanonicalRequest, str], str],
+        masks: Masks,
         hold: Callable[[], float],
+        *,
+        foreseer: Foreseer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._cluster = cluster
-        self._mask = mask
+        self._masks = masks
         self._hold = hold
+        self._foreseer = foreseer
+        self._clock = clock
+        self._asked: Callable[[Held, Approval], None] = lambda _held, _approval: None
+
+    def on_asked(self, call: Callable[[Held, Approval], None]) -> None:
+        """`call(held, approval)` when an exchange has asked, before it waits."""
+        self._asked = call
 
     async def granted(self, held: Held) -> str:
-        """The id of an approval for exactly this request. Raises Refused with what the client is told."""
-        question = self.question(held)
+        """The id of an approval for exactly this request. Raises Refused with what the client is told.
+
+        `held.precondition` is then what the request must carry, so that it does what was shown.
+        """
         caller: Caller = held.client
-        seconds = min(caller.hold_seconds, self._hold())
-        waiting = asyncio.ensure_future(self._queue.granted(question, caller.waits, seconds))
+        deadline = self._clock() + min(caller.hold_seconds, self._hold())
+        while True:
+            approval = await self._while_there(held, self._ask(held, deadline))
+            if approval.grant_id or approval.question.summary.effect is None or self._foreseer is None:
+                return approval.id
+            if await self._while_there(held, self._is_as_shown(held, approval)):
+                return approval.id
+
+    async def use(self, approval_id: str, held: Held) -> None:
+        """Uses the approval up for this request. Raises Refused if that cannot be (any more)."""
+        question = self.question(held, shown=False)
+        await self._queue.use(approval_id, question.fingerprint, question.client, self._waits(held))
+
+    async def _while_there[T](self, held: Held, work: Awaitable[T]) -> T:
+        working = asyncio.ensure_future(work)
         leaving = asyncio.ensure_future(held.gone.wait())
         try:
-            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
             # INVARIANT: nothing is executed for a client that has left; its next identical request finds the approval.
             if held.gone.is_set():
                 raise Refused(499, "ClientGone", "the client left while its request was held", rule="approval/gone")
-            return await waiting
+            return await working
         finally:
-            for task in (waiting, leaving):
+            for task in (working, leaving):
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def use(self, approval_id: str, held: Held) -> None:
-        """Uses the approval up for this request. Raises Refused if that cannot be (any more)."""
+    async def _ask(self, held: Held, deadline: float) -> Approval:
         question = self.question(held)
-        await self._queue.use(approval_id, question.fingerprint, question.client, held.client.waits)
+        if self._foreseer is not None and await self._queue.is_new(question):
+            canonical = _canonical(held)
+            sight = await self._foreseer.look(canonical, question.client, held.audit_id)
+            question = self.question(held, effect=sight.effect)
+        seconds = max(0.0, deadline - self._clock())
+        return await self._queue.granted(question, self._waits(held), seconds, lambda asked: self._asked(held, asked))
 
-    def question(self, held: Held) -> Question:
-        """What is asked of the reviewers. Raises Refused where an exchange has not got that far."""
+    async def _is_as_shown(self, held: Held, approval: Approval) -> bool:
+        """INVARIANT: what is executed is what was shown. Looks again; if it has changed, the approval ends.
+
+        Raises Refused (503): it cannot be looked at now; the approval stays.
+        """
+        foreseer = self._foreseer
+        if foreseer is None:
+            return True
+        sight = await foreseer.look(_canonical(held), approval.client, held.audit_id)
+        shown = approval.question.summary.effect
+        if shown is not None and shown.known and sight.effect is not None and not sight.effect.known:
+            message = f"approval `{approval.id}` was not used: {sight.effect.problem}. Repeat the request"
+            raise Refused(503, "ServiceUnavailable", message, rule="approval/effect")
+        if has_changed(shown, sight.effect):
+            await self._queue.revoke(approval.id, CHANGED)
+            return False
+        held.precondition = sight.precondition
+        return True
+
+    def _waits(self, held: Held) -> Literal["refuse", "retry"]:
+        upgrade = held.canonical is not None and bool(held.canonical.upgrade)
+        return waits_of(held.client.waits, held.claims.get("User-Agent", ""), is_upgrade=upgrade)
+
+    def question(self, held: Held, *, effect: Any = None, shown: bool = True) -> Question:
+        """What is asked of the reviewers. Raises Refused where an exchange has not got that far.
+
+        `shown` False: only what identifies it.
+        """
         canonical, verdict, client = held.canonical, held.verdict, held.client
         if canonical is None or verdict is None or client is None:
             raise Refused(500, "InternalError", "no request is known for this approval", rule="approval/request")
-        attributes = canonical.attributes
-        mark = fingerprint(
-            client=client.name,
-            cluster=self._cluster,
-            method=canonical.method,
-            path=canonical.path.encode("utf-8", "surrogateescape"),
-            query=encode(canonical.query),
-            patch_type=canonical.patch_type or canonical.content_type,
-            body=canonical.body,
-            is_stream=is_stream(attributes.api_group, attributes.resource, attributes.subresource),
-        )
-        argv = tuple(value for name, value in canonical.query if name == "command")
-        summary = Summary(
-            words=in_words(attributes, dry_run=canonical.dry_run, argv=argv),
-            method=canonical.method,
-            path=canonical.target.decode("ascii", "replace"),
-            body=self._mask(canonical, client.name),
-            rules=verdict.rules,
-            message=verdict.message,
-        )
-        return Question(mark, client.name, self._cluster, summary, verdict.terms or ApprovalTerms())
+        asker = Asker(client.name, held.source, held.session, held.claims)
+        if not shown:
+            return question_from(asker, self._cluster, canonical, verdict)
+        body = self._masks.body(canonical, client.name)
+        question = question_from(asker, self._cluster, canonical, verdict, body=body, effect=effect)
+        words = self._masks.text(canonical, client.name, question.summary.words)
+        return replace(question, summary=replace(question.summary, words=words))
+
+
+def _canonical(held: Held) -> CanonicalRequest:
+    if held.canonical is None:
+        raise Refused(500, "InternalError", "no request is known for this approval", rule="approval/request")
+    return held.canonical

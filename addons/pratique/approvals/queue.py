@@ -20,27 +20,47 @@ from pratique.errors import Refused, StoreError
 
 
 class ApprovalQueue:
-    """`store` and `waiter` are those of the process."""
+    """`store` and `waiter` are those of the process. `page(approval id)` is where reviewers decide; "" for nowhere."""
 
-    def __init__(self, store: ApprovalStore, waiter: Waiter, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: ApprovalStore,
+        waiter: Waiter,
+        clock: Callable[[], float] = time.time,
+        page: Callable[[str], str] = lambda _id: "",
+    ) -> None:
         self._store = store
         self._waiter = waiter
         self._clock = clock
+        self._page = page
 
-    async def granted(self, question: Question, waits: Waits, hold_seconds: float) -> str:
-        """The id of an approval for exactly this request, not used yet; held up to `hold_seconds` for a reviewer.
+    async def is_new(self, question: Question) -> bool:
+        """Whether `granted` would ask reviewers something new. Raises Refused (429, 413): over quota; StoreError."""
+        return await asyncio.to_thread(self._store.is_new, question, self._clock())
+
+    async def granted(
+        self,
+        question: Question,
+        waits: Waits,
+        hold_seconds: float,
+        asked: Callable[[Approval], None] = lambda _approval: None,
+    ) -> Approval:
+        """An approval for exactly this request, not used yet; held up to `hold_seconds` for a reviewer.
+
+        `asked(approval)` is called before it waits.
 
         Raises:
             Refused: not approved (yet), denied, expired, over quota: what the client is told.
             StoreError: (503) the store failed.
         """
         approval = await asyncio.to_thread(self._store.ask, question, self._clock())
+        asked(approval)
         state = approval.state
         if state is State.PENDING and hold_seconds > 0:
             state = await self._waiter.wait(approval.id, hold_seconds)
         if state is State.APPROVED:
-            return approval.id
-        raise answer(await self._latest(approval.id), waits)
+            return approval
+        raise self._answer(await self._latest(approval.id), waits)
 
     async def use(self, approval_id: str, fingerprint: str, client: str, waits: Waits = "refuse") -> None:
         """Uses the approval up for this one request. Do nothing after it that may fail before the request is sent.
@@ -58,7 +78,14 @@ class ApprovalQueue:
         latest = await self._latest(approval_id)
         if (latest.question.fingerprint, latest.client) != (fingerprint, client):
             raise Refused(403, "Forbidden", "the approval is for another request", rule="approval-mismatch")
-        raise answer(latest, waits)
+        raise self._answer(latest, waits)
+
+    async def revoke(self, approval_id: str, note: str) -> None:
+        """Takes an approval back that was not used; nothing if it was not approved. StoreError."""
+        await asyncio.to_thread(self._store.revoke, approval_id, self._clock(), note)
+
+    def _answer(self, approval: Approval, waits: Waits) -> Refused:
+        return answer(approval, waits, self._page(approval.id))
 
     async def _latest(self, approval_id: str) -> Approval:
         latest = await asyncio.to_thread(self._store.get, approval_id, self._clock())

@@ -167,7 +167,12 @@ def new_reviewer_key(name: str, random_bytes: bytes) -> NewApiKey:
 
 
 def reviewer_document(
-    name: str, sha256: str, *, clients: Sequence[str] = (), namespaces: Sequence[str] = (), expires: datetime | None = None
+    name: str,
+    sha256: str,
+    *,
+    clients: Sequence[str] = (),
+    namespaces: Sequence[str] = (),
+    expires: datetime | None = None,
 ) -> str:
     """The text of a Reviewer document. Everything is quoted: YAML reads `12345e67` as a number."""
     may = {key: list(globs) for key, globs in (("clients", clients), ("namespaces", namespaces)) if globs}

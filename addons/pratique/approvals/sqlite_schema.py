@@ -5,8 +5,8 @@ Belongs here: SQL text and its translation. Not here: when it runs (`sqlite_stor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -15,6 +15,13 @@ from pratique.approvals.grants import Target, Wish
 from pratique.approvals.store import Approval, Decided, Question, Summary
 from pratique.approvals.transitions import State, state_at
 from pratique.verdict import ApprovalTerms
+
+
+class Row(Protocol):
+    """`sqlite3.Row`, or a mapping."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
 
 _VERSION_1 = """
 CREATE TABLE approvals (
@@ -87,7 +94,9 @@ DECISION = """
 INSERT INTO decisions (approval_id, person, reviewer, decision, reason, at, wish)
 VALUES (:approval_id, :person, :reviewer, :decision, :reason, :at, :wish)
 """
-APPROVE = "UPDATE approvals SET state = 'approved', expires_at = max(expires_at, :until) WHERE id = :id AND state = 'pending'"
+APPROVE = (
+    "UPDATE approvals SET state = 'approved', expires_at = max(expires_at, :until) WHERE id = :id AND state = 'pending'"
+)
 # INVARIANT: the one statement that uses an approval up. It counts for one caller, and not after its grant has ended.
 CONSUME = """
 UPDATE approvals SET state = 'used', closed_at = :now
@@ -143,7 +152,7 @@ def decision_row(approval_id: str, decided: Decided) -> dict[str, Any]:
     }
 
 
-def approval_of(row: Mapping[str, Any], decisions: Sequence[Mapping[str, Any]], now: float) -> Approval:
+def approval_of(row: Row, decisions: Sequence[Row], now: float) -> Approval:
     """Raises msgspec.MsgspecError or ValueError: the row was not written by us."""
     question = Question(
         row["fingerprint"],
@@ -173,6 +182,6 @@ def approval_of(row: Mapping[str, Any], decisions: Sequence[Mapping[str, Any]], 
     )
 
 
-def _decided(row: Mapping[str, Any]) -> Decided:
+def _decided(row: Row) -> Decided:
     wish = msgspec.json.decode(row["wish"], type=Wish)
     return Decided(row["reviewer"], Decision(row["decision"]), row["reason"], row["at"], row["person"], wish)

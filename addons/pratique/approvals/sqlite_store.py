@@ -79,6 +79,14 @@ class SqliteStore:
             self._check_quota(question)
             return self._insert(question, State.PENDING, now, now + question.terms.expires_after, "")
 
+    def is_new(self, question: Question, now: float) -> bool:
+        with self._file.write() as db:
+            db.execute(schema.EXPIRE, {"now": now})
+            if self._standing(question, now) is not None or self._grants.covering(question.asked, now) is not None:
+                return False
+            self._check_quota(question)
+            return True
+
     def _granted(self, question: Question, grant: Grant, pending: sqlite3.Row | None, now: float) -> Approval:
         """A use of its own under the grant. Whoever waits for the same thing is told to repeat it, and is granted."""
         if pending is not None:
@@ -87,7 +95,6 @@ class SqliteStore:
         return self._insert(question, State.APPROVED, now, until, grant.id)
 
     def _insert(self, question: Question, state: State, now: float, expires_at: float, grant_id: str) -> Approval:
-        related = {"question": question, "now": now, "since": now - RELATED_SECONDS}
         row = schema.row_of(question) | {
             "id": self._new_id(),
             "state": state.value,
@@ -96,16 +103,16 @@ class SqliteStore:
             "attempts": 1,
             "last_attempt_at": now,
             "grant_id": grant_id,
-            "supersedes": self._related(schema.SUPERSEDED, **related),
-            "repeats": self._related(schema.REPEATED, **related),
+            "supersedes": self._related(schema.SUPERSEDED, question, now),
+            "repeats": self._related(schema.REPEATED, question, now),
         }
         names = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
         self._db.execute(f"INSERT INTO approvals ({names}) VALUES ({marks})", row)  # noqa: S608 - our own names
         return self._get(str(row["id"]), now)
 
-    def _related(self, query: str, question: Question, now: float, since: float) -> str:
-        values = schema.row_of(question) | {"now": now, "since": since}
+    def _related(self, query: str, question: Question, now: float) -> str:
+        values = schema.row_of(question) | {"since": now - RELATED_SECONDS}
         found = self._db.execute(query, values).fetchone()
         return str(found["id"]) if found else ""
 

@@ -138,6 +138,12 @@ class ApprovalStore(Protocol):
         Raises Refused: (429, without Retry-After) too many pending or too much stored; (413) the question is too large.
         """
 
+    def is_new(self, question: Question, now: float) -> bool:
+        """Whether `ask` would ask reviewers something new: nothing open or freshly denied, no grant. Changes nothing.
+
+        Raises Refused: as `ask`.
+        """
+
     def get(self, approval_id: str, now: float) -> Approval | None:
         """One approval, or None."""
 

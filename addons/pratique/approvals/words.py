@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pratique.kube.attributes import RequestAttributes
 
@@ -66,8 +67,9 @@ _STREAM_WORDS = {"exec": "run a command in", "attach": "attach to", "portforward
 _MANY = frozenset({"list", "watch", "deletecollection"})
 
 
-def in_words(attributes: RequestAttributes, *, dry_run: bool = False, argv: Sequence[str] = ()) -> str:
-    """One line. `argv`: the command of an exec, shown argument by argument."""
+def in_words(attributes: RequestAttributes, *, dry_run: bool = False, argv: Sequence[str] = (), name: str = "") -> str:
+    """One line. `argv`: the command of an exec, shown argument by argument; `name`: where it is in the body."""
+    attributes = replace(attributes, name=attributes.name or name)
     line = _resource_line(attributes, argv) if attributes.is_resource_request else _path_line(attributes)
     line = f"dry run of: {line}" if dry_run else line
     if len(line) > MAX_SHOWN_CHARACTERS:
@@ -103,7 +105,7 @@ def _target(attributes: RequestAttributes) -> str:
         return f"{kind} {name or namespace}".rstrip()
     if attributes.verb in _MANY and not name:
         return f"{kind} in {f'namespace {namespace}' if namespace else 'the whole cluster'}"
-    name = name or ("(name in the body)" if attributes.verb == "create" else "(no name)")
+    name = name or ("(name made by the cluster)" if attributes.verb == "create" else "(no name)")
     return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 

@@ -22,7 +22,9 @@ def clients() -> None:
 @clients.command()
 @click.argument("name")
 @click.option("--policies", type=click.Path(path_type=Path), default=Path("policies"), help="Folder of the documents.")
-@click.option("--waits", type=click.Choice(["refuse", "retry"]), default="refuse", help="When a hold ends undecided.")
+@click.option(
+    "--waits", type=click.Choice(["auto", "refuse", "retry"]), default="auto", help="When a hold ends undecided."
+)
 @click.option(
     "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]), default=None, help="From then on refused."
 )

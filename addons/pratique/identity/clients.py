@@ -27,13 +27,15 @@ MAX_CREDENTIAL_BYTES = 4_096  # of the header's value; refused before it is hash
 DEFAULT_HOLD_SECONDS = 45.0  # under the 60 s idle time-out of an AWS application load balancer
 MAX_HOLD_SECONDS = 290.0  # under the 300 s after which undici (JavaScript clients) gives up
 
+type Waits = Literal["auto", "refuse", "retry"]
+
 _KEY = key_pattern(PREFIX)
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(?P<token>[!-~]+) *")
 
 
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     api_keys: tuple[ApiKey, ...]
-    waits: Literal["refuse", "retry"] = "refuse"
+    waits: Waits = "auto"
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: dict[str, str] = {}
 
@@ -42,13 +44,13 @@ class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 class Client:
     """An authenticated caller.
 
-    `waits`: what is answered when a hold ends undecided, `refuse` (403, for agents that read) or `retry` (429 with
-    Retry-After, for client-go). `hold_seconds`: how long a request waits for a reviewer before that; 0 = not at all.
+    `waits`: what is answered when a hold ends undecided, `refuse` (403, for agents that read), `retry` (429 with
+    Retry-After, for client-go) or `auto` (by the kind of client that it says it is). `hold_seconds`: how long a request waits for a reviewer before that; 0 = not at all.
     `labels` are the operator's words, usable in policy conditions; nothing in here comes from the request.
     """
 
     name: str
-    waits: Literal["refuse", "retry"] = "refuse"
+    waits: Waits = "auto"
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -118,7 +120,7 @@ def new_api_key(name: str, random_bytes: bytes) -> NewApiKey:
     return new_key(PREFIX, name, random_bytes)
 
 
-def client_document(name: str, sha256: str, waits: str = "refuse", expires: datetime | None = None) -> str:
+def client_document(name: str, sha256: str, waits: str = "auto", expires: datetime | None = None) -> str:
     """The text of a Client document. Hash and time are quoted: YAML reads `12345e67` as a number."""
     lines = [
         "apiVersion: pratique/v1",

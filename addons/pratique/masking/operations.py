@@ -41,7 +41,7 @@ def mask_operations(operations: Any, attributes: RequestAttributes, mask_set: Ma
         value, tokens = operation["value"], _tokens(operation.get("path"))
         if tokens is None or reads_masked(tokens, plan, leaf=not isinstance(value, dict | list)):
             return {**operation, "value": mask_set.mask.text}
-        return {**operation, "value": _in_place(masker, tokens, value)}
+        return {**operation, "value": _in_place(masker, tokens, value, mask_set.mask.text)}
 
     return [masked(operation) for operation in operations]
 
@@ -54,19 +54,19 @@ def _tokens(pointer: Any) -> list[str] | None:
     return tokens if len(tokens) <= MAX_TOKENS else None
 
 
-def _in_place(masker: Masker, tokens: list[str], value: Any) -> Any:
+def _in_place(masker: Masker, tokens: list[str], value: Any, mask: str) -> Any:
     """Masked as a part of the object: rules that search (key names, patterns) look into it."""
     document = value
-    for token in reversed(tokens):
-        document = [document] if _is_index(token) else {token: document}
+    for step in reversed(tokens):
+        document = [document] if _is_index(step) else {step: document}
     masked = msgspec.json.decode(masker.mask_body("application/json", msgspec.json.encode(document)).body)
     try:
-        for token in tokens:
-            masked = masked[0] if _is_index(token) else masked[token]
+        for step in tokens:
+            masked = masked[0] if _is_index(step) else masked[step]
     except (KeyError, IndexError, TypeError):  # a rule dropped the place itself
-        return masker.mask_text("")
+        return mask
     return masked
 
 
-def _is_index(token: str) -> bool:
-    return token == "-" or token.isdecimal()
+def _is_index(step: str) -> bool:
+    return step == "-" or step.isdecimal()

@@ -13,6 +13,7 @@ from mitmproxy import http
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.kube.canonical import CanonicalRequest, canonicalise
+from pratique.kube.rehearsal import with_precondition
 from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
 from pratique.policy.request import PolicyRequest
@@ -59,16 +60,17 @@ class Policy:
         state.canonical = canonicalise(raw_request(flow))
         verdict, seen = await self._decide(state, state.canonical)
         if verdict.action is Action.REQUIRE_APPROVAL:
+            self._screen.screen(state)  # nobody is asked about what would be refused afterwards
             approval = await self._approvals.granted(state)
             # INVARIANT: a policy or an object that changed during the hold decides: the grant does not outlive the rule.
             verdict, seen = await self._decide(state, state.canonical)
             if verdict.action is Action.REQUIRE_APPROVAL:
                 state.approval, verdict = approval, verdict.approved(approval)
-        state.verdict, state.sent = verdict, seen.canonical
+        state.verdict, state.sent = verdict, _tied(state, seen.canonical)
         if state.canonical.upgrade:
             state.port_allowed = functools.partial(self._port_allowed, state, seen.request)
             state.rechecks.append(functools.partial(self._recheck, state, seen))
-        _apply(flow, seen.canonical)
+        _apply(flow, state.sent)
 
     async def _decide(self, state: Exchange, canonical: CanonicalRequest) -> tuple[Verdict, Seen]:
         """By one set of policies, also if another is loaded meanwhile. Raises Refused."""
@@ -129,6 +131,11 @@ def _note(state: Exchange, verdict: Verdict) -> None:
     state.verdict = verdict
     for error in verdict.errors:
         logger.warning("policy: %s (audit id %s)", error, state.audit_id)
+
+
+def _tied(state: Exchange, canonical: CanonicalRequest) -> CanonicalRequest:
+    """What is sent: if reviewers were shown an effect, the request that fails (409) where that is not the effect."""
+    return canonical if state.precondition is None else with_precondition(canonical, state.precondition)
 
 
 def denied(verdict: Verdict, canonical: CanonicalRequest) -> Refused:
