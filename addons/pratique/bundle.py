@@ -130,14 +130,20 @@ class Bundle:
         store = SqliteStore(state / "approvals.sqlite")
         masks = QuestionMasks(self._mask_body, self._masker)
         holding = Holding(
-            ApprovalQueue(store, Waiter(store)),
+            ApprovalQueue(store, Waiter(store), page=lambda approval: approvals.page(approval)),  # noqa: PLW0108 - made below
             cluster,
             masks,
             lambda: float(owner.options.pratique_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
         identity = Identity(lambda: live.current.clients)
-        approvals = Approvals(holding, store, lambda flow: close_connection(flow.client_conn))
+        approvals = Approvals(
+            holding,
+            store,
+            lambda: live.current.reviewers,
+            state,
+            lambda flow: close_connection(flow.client_conn),
+        )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
         storage = Storage(state, cluster, owner.options)

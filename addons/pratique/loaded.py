@@ -7,10 +7,12 @@ old set stays and the error is logged loudly.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pratique.documents import fingerprint, read_folder
+from pratique.approvals.reviewers import Reviewers
+from pratique.documents import Document, fingerprint, read_folder
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.clients import Clients
 from pratique.identity.clusters import ClusterSpec, cluster_from
@@ -30,6 +32,18 @@ class Loaded:
     policies: PolicySet
     masks: MaskSet
     recording: RecordingRules
+    reviewers: Reviewers
+
+
+# In the order of the fields of `Loaded`.
+_READERS: tuple[Callable[[Sequence[Document]], object], ...] = (
+    cluster_from,
+    Clients.from_documents,
+    compile_policies,
+    compile_masks,
+    RecordingRules.from_documents,
+    Reviewers.from_documents,
+)
 
 
 def load(folder: Path) -> Loaded:
@@ -37,15 +51,14 @@ def load(folder: Path) -> Loaded:
     documents = read_folder(folder)
     errors: list[DocumentError] = []
     parts: list[object] = []
-    for read in (cluster_from, Clients.from_documents, compile_policies, compile_masks, RecordingRules.from_documents):
+    for read in _READERS:
         try:
             parts.append(read(documents))
         except DocumentErrors as found:
             errors += found.errors
     if errors:
         raise DocumentErrors(errors)
-    cluster, clients, policies, masks, recording = parts
-    return Loaded(cluster, clients, policies, masks, recording)  # type: ignore[arg-type]  # in the order of the loop above
+    return Loaded(*parts)  # type: ignore[arg-type]  # in the order of the fields
 
 
 class Live:

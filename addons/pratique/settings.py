@@ -53,6 +53,31 @@ OPTIONS = (
         "MCP hosts and load balancers give up at 60 s (client-behaviour, measured); 0 answers at once",
     ),
     Setting(
+        "pratique_admin",
+        str,
+        "127.0.0.1:0",
+        "host:port",
+        "Where reviewers decide: their page, the HTTP API, /healthz; with TLS.",
+        "loopback, because who may reach it is for the operator to say; port 0 is a free one that is kept in the state"
+        " folder, so that several gateways fit on one machine; empty switches it off",
+    ),
+    Setting(
+        "pratique_admin_url",
+        str,
+        "",
+        "URL",
+        "How reviewers reach it, where that is not its own address (an ingress); stands in messages and links.",
+        "empty means `https://` and the address that it listens on",
+    ),
+    Setting(
+        "pratique_admin_certificate",
+        str,
+        "",
+        "file",
+        "PEM with certificate chain and key for it.",
+        "empty means a certificate of the gateway's own CA, as clients get one",
+    ),
+    Setting(
         "pratique_request_limit",
         int,
         3 * 1024 * 1024,

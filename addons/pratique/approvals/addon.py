@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, flow, hooks, http
 
+from pratique.approvals.admin.api import Context
+from pratique.approvals.admin.keys import certificate_for, link_key
+from pratique.approvals.admin.links import Links
+from pratique.approvals.admin.server import Address, AdminServer, tls_from
 from pratique.approvals.claims import claims_of
+from pratique.approvals.desk import Desk
 from pratique.approvals.holding import Held, Holding
+from pratique.approvals.reviewers import Reviewers
 from pratique.approvals.store import Approval, ApprovalStore
-from pratique.errors import StoreError
+from pratique.errors import StartError, StoreError
 from pratique.exchange import Exchange, answer, exchange, guarded, open_exchanges, raw_request
 
 logger = logging.getLogger("pratique")
@@ -28,7 +38,7 @@ KEEP_SECONDS = 90 * 86400.0  # closed approvals; the recordings are the long mem
 
 
 class Approvals:
-    """`end(flow)` closes what an approval opened; `clock` gives seconds since the epoch."""
+    """`end(flow)` closes what an approval opened; `state` is the state folder."""
 
     name = "approvals"
 
@@ -36,17 +46,25 @@ class Approvals:
         self,
         holding: Holding,
         store: ApprovalStore,
+        reviewers: Callable[[], Reviewers],
+        state: Path,
         end: Callable[[http.HTTPFlow], None],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._holding = holding
         self._store = store
+        self._reviewers = reviewers
+        self._state = state
         self._end = end
-        self._clock = clock
         self._flows: WeakKeyDictionary[Exchange, http.HTTPFlow] = WeakKeyDictionary()
-        self._held: dict[str, http.HTTPFlow] = {}
+        self._held: dict[str, tuple[http.HTTPFlow, str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._admin: AdminServer | None = None
+        self._url = ""
         holding.on_asked(self._show)
+
+    def page(self, approval_id: str) -> str:
+        """Where reviewers decide it; "" if there is no page."""
+        return f"{self._url}/a/{approval_id}" if self._url else ""
 
     # --- what the policy and the gate call ---
 
@@ -77,12 +95,41 @@ class Approvals:
                 resumed.intercept()
 
     def running(self) -> None:
+        """What fails here ends the process before a request is served."""
+        try:
+            self._start_admin()
+        except StartError as error:
+            sys.stderr.write(f"pratique: {error}\n")
+            sys.exit(1)
         self._tasks = [asyncio.create_task(self._withdraw()), asyncio.create_task(self._prune())]
 
     def done(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._admin is not None:
+            self._admin.stop()
         self._store.close()
+
+    # --- the admin listener ---
+
+    def _start_admin(self) -> None:
+        options = ctx.options
+        if not options.pratique_admin:
+            return
+        wanted = Address.parse(options.pratique_admin)
+        given = options.pratique_admin_certificate
+        pem = Path(given).expanduser() if given else certificate_for(_store_of_certificates(), wanted.host, self._state)
+        self._admin = AdminServer(wanted, self._state, tls_from(pem))
+        self._url = (options.pratique_admin_url or self._admin.bind().url).rstrip("/")
+        context = Context(
+            Desk(self._store),
+            self._reviewers,
+            Links(link_key(self._state)),
+            lambda: {approval_id for _, approval_id in self._held.values()},
+            urlsplit(self._url).hostname or "",
+        )
+        self._admin.serve(context, self._url)
+        logger.warning("reviewers decide at %s/", self._url)
 
     # --- the held flow, as mitmproxy shows it ---
 
@@ -91,7 +138,7 @@ class Approvals:
         if flow is None or not approval.state.is_open:
             return
         flow.comment = f"waits for approval {approval.id}"
-        self._held[flow.id] = flow
+        self._held[flow.id] = (flow, approval.id)
         flow.intercept()
         ctx.master.addons.trigger(hooks.UpdateHook([flow]))
 
@@ -126,7 +173,7 @@ class Approvals:
         while True:
             await asyncio.sleep(PRUNE_SECONDS)
             try:
-                await asyncio.to_thread(self._store.prune, self._clock() - KEEP_SECONDS)
+                await asyncio.to_thread(self._store.prune, time.time() - KEEP_SECONDS)
             except StoreError as error:
                 logger.error("old approvals cannot be removed: %s", error)
 
@@ -134,3 +181,8 @@ class Approvals:
 def _may_be_open(state: Exchange) -> bool:
     """An upgrade counts as ended with its 101; closing what has gone does nothing."""
     return bool(state.approval) and (not state.ended or bool(state.canonical and state.canonical.upgrade))
+
+
+def _store_of_certificates() -> Any:
+    """Mitmproxy's, with the CA that clients trust."""
+    return ctx.master.addons.get("tlsconfig").certstore

@@ -20,6 +20,8 @@ MAX_VALUE_CHARACTERS = 1_000  # of one value; the rest is counted, so that a pay
 
 # What the cluster writes for itself, and what is different in every answer.
 _NOISE = ("managedFields", "resourceVersion", "generation", "selfLink")
+# kubectl's own copy of what it sent: nothing reads it but kubectl, and it doubles every line.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NEW_NOISE = (*_NOISE, "uid", "creationTimestamp")
 _PLAIN = re.compile(r"[A-Za-z0-9_./@:+-][A-Za-z0-9_./@:+ -]*\Z")
 _LOOKS_TYPED = re.compile(r"(?:true|false|null|~|[-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\Z", re.IGNORECASE)
@@ -34,6 +36,10 @@ def without_noise(document: Any, *, is_new: bool = False, keep_status: bool = Fa
     if isinstance(metadata, dict):
         noise = _NEW_NOISE if is_new else _NOISE
         rest["metadata"] = {key: value for key, value in metadata.items() if key not in noise}
+        annotations = metadata.get("annotations")
+        if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
+            kept = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
+            rest["metadata"] |= {"annotations": kept}
     return rest
 
 

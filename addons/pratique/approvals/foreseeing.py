@@ -21,7 +21,7 @@ from pratique.approvals.cascade import Cascade, Counted
 from pratique.approvals.difference import difference, without_noise
 from pratique.approvals.effects import MAX_OBJECTS, AffectedObject, Effect
 from pratique.approvals.listing import every
-from pratique.approvals.risks import risks_of
+from pratique.approvals.risks import risks_of, risks_of_deletion
 from pratique.approvals.words import escaped_name, escaped_prose, kind_of
 from pratique.errors import PratiqueError
 from pratique.kube import rehearsal
@@ -114,7 +114,7 @@ class _Look:
             cascade=counted.kinds,
             cascade_complete=counted.complete,
             difference=difference(without_noise(shown), None)[0],
-            risks=risks_of(shown, options),
+            risks=risks_of_deletion(shown, options),
             notes=counted.notes,
             digest=_digest(_uid(found), options),
         )
@@ -133,7 +133,7 @@ class _Look:
             objects=tuple(objects[:MAX_OBJECTS]),
             total=len(objects),
             cascade_complete=listed.complete,
-            risks=risks_of(None, options),
+            risks=risks_of_deletion(None, options),
             notes=notes,
             digest=_digest(sorted(each.uid for each in objects), options),
         )
@@ -151,7 +151,7 @@ class _Look:
         effect = Effect(
             objects=(_affected(pod, "Pod"),),
             total=1,
-            risks=tuple(risk for risk in risks if risk[0] != "command"),
+            risks=tuple(risk for risk in risks if risk[0] not in {"command", "node"}),
             digest=_digest(_uid(pod), running),
         )
         return Sight(effect)

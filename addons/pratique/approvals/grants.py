@@ -65,11 +65,11 @@ class Scope:
     def of(cls, target: Target, *, namespace: str = "", name: str = "", verb: str = "") -> Scope:
         """The target's own scope, wider where stated. Group and resource stay: another resource is another question."""
         return cls(
-            verb or _literal(target.verb),
-            _literal(target.api_group),
-            _literal(target.resource),
-            namespace or _literal(target.namespace),
-            name or _literal(target.name),
+            verb or literal(target.verb),
+            literal(target.api_group),
+            literal(target.resource),
+            namespace or literal(target.namespace),
+            name or literal(target.name),
             target.dry_run,
         )
 
@@ -178,6 +178,6 @@ class Asked:
 _GLOB = str.maketrans({"*": "[*]", "?": "[?]", "[": "[[]"})
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
     """`value` as a glob that matches only itself. No Kubernetes name has such characters, a client may send them."""
     return value.translate(_GLOB)

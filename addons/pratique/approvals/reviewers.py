@@ -9,6 +9,7 @@ cannot be taken for the other. Several documents may be one `person`: a quorum c
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +17,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from pratique.apikeys import NO_KEY, ApiKey, NewApiKey, is_one_of, key_errors, key_pattern, new_key
-from pratique.approvals.grants import GrantKind, Target
+from pratique.apikeys import NO_KEY, ApiKey, NewApiKey, is_expired, is_one_of, key_errors, key_pattern, new_key
+from pratique.approvals.grants import GrantKind, Scope, Target, Wish, literal
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors, Refused
 
@@ -46,6 +47,22 @@ class MayDecide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         )
         return all(globs is None or any(fnmatchcase(value, glob) for glob in globs) for globs, value in pairs)
 
+    def holds(self, client: str, target: Target, scope: Scope) -> bool:
+        """Whether everything that the scope covers is among them."""
+        pairs = ((self.verbs, scope.verb, target.verb), (self.namespaces, scope.namespace, target.namespace))
+        return self.matches(client, target) and all(
+            globs is None or any(_covers(glob, pattern, value) for glob in globs) for globs, pattern, value in pairs
+        )
+
+
+def _covers(glob: str, pattern: str, value: str) -> bool:
+    """Whether all that `pattern` matches, `glob` does; in doubt no. `pattern` may be `value` itself."""
+    if pattern == literal(value):
+        return fnmatchcase(value, glob)
+    beginning = glob.removesuffix("*")
+    is_beginning = glob.endswith("*") and not set(beginning) & set("*?[")
+    return glob == pattern or (is_beginning and pattern.startswith(beginning))
+
 
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     api_keys: tuple[ApiKey, ...]
@@ -69,7 +86,7 @@ class Reviewer:
     clients: tuple[str, ...] = ()
     trust: str = "by key"
 
-    def check(self, client: str, target: Target, kind: GrantKind) -> None:
+    def check(self, client: str, target: Target, wish: Wish) -> None:
         """Raises Refused (403): not theirs to decide, or to grant so widely."""
         if any(fnmatchcase(client, own) for own in self.clients):
             raise Refused(
@@ -78,8 +95,11 @@ class Reviewer:
         if not self.may_see(client, target):
             message = f"reviewer `{self.name}` may not decide this one (`mayDecide` of their document)"
             raise Refused(403, "Forbidden", message, rule="reviewer")
-        if kind.width > self.may_grant.width:
-            message = f"reviewer `{self.name}` may grant `{self.may_grant}` at most, not `{kind}`"
+        if wish.kind.width > self.may_grant.width:
+            message = f"reviewer `{self.name}` may grant `{self.may_grant}` at most, not `{wish.kind}`"
+            raise Refused(403, "Forbidden", message, rule="grant")
+        if wish.scope is not None and not any(each.holds(client, target, wish.scope) for each in self.may):
+            message = f"reviewer `{self.name}` may not decide all of `{wish.scope.in_words()}`"
             raise Refused(403, "Forbidden", message, rule="grant")
 
     def may_see(self, client: str, target: Target) -> bool:
@@ -129,6 +149,11 @@ class Reviewers:
         """By name, as the documents are now: somebody who was removed is nobody."""
         found = self._reviewers.get(name)
         return found[0] if found else None
+
+    def is_current(self, name: str, sha256: str, now: float) -> bool:
+        """Whether a key that authenticated somebody still does: it may have been removed, or have expired."""
+        keys = self._reviewers.get(name, _NOBODY)[1]
+        return any(hmac.compare_digest(key.sha256, sha256) and not is_expired(key, now) for key in keys)
 
     def authenticate(self, key: str, now: float) -> Reviewer:
         """Whose key this is. Every kind of failure is the same answer. Raises Refused (401)."""

@@ -24,14 +24,19 @@ _EXPOSED = frozenset({"LoadBalancer", "NodePort"})
 
 def risks_of(document: Any, options: Mapping[str, Any] | None = None) -> tuple[Risk, ...]:
     """(what, value), the most important first. `options`: those of a delete or of an exec."""
-    found: list[Risk] = []
+    found: list[Risk] = list(_options(options or {}))
     if isinstance(document, dict):
         pod = _pod_spec(document)
         if pod is not None:
             found += _pod(pod)
         found += _object(document)
-    found += _options(options or {})
     return tuple((what, escaped_prose(str(value))[:MAX_CHARACTERS]) for what, value in found[:MAX_RISKS])
+
+
+def risks_of_deletion(document: Any, options: Mapping[str, Any]) -> tuple[Risk, ...]:
+    """What an object can do does not matter when it goes; how it goes does."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
+    return risks_of({"metadata": metadata}, options)
 
 
 def _pod_spec(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -61,7 +66,7 @@ def _pod(spec: Mapping[str, Any]) -> Iterator[Risk]:
         yield "node", spec["nodeName"]
     for container in containers:
         image = str(container.get("image", ""))
-        moving = "" if "@sha256:" in image or not image else " (a tag, not a digest: it can change later)"
+        moving = "" if "@sha256:" in image or not image else " (a tag: it can change later)"
         yield "image", f"{container.get('name', '?')}: {image}{moving}"
     for container in containers:
         argv = [str(part) for key in ("command", "args") for part in container.get(key) or ()]

@@ -80,7 +80,7 @@ ORDER BY state = 'denied', closed_at DESC
 """
 SUPERSEDED = """
 SELECT id FROM approvals WHERE intent = :intent AND intent <> '' AND client = :client AND fingerprint <> :fingerprint
-  AND (state = 'pending' OR last_attempt_at > :since OR closed_at > :since)
+  AND (state = 'pending' OR last_attempt_at > :since)
 ORDER BY created_at DESC LIMIT 1
 """
 REPEATED = """
