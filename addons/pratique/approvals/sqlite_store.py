@@ -39,8 +39,8 @@ ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is read wrong ove
 ID_CHARACTERS = 10  # 49 bits: unique, and short enough to type. An id is no secret
 
 
-def new_id(prefix: str = "apr") -> str:
-    return f"{prefix}-" + "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
+def new_id() -> str:
+    return "apr-" + "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
 
 
 class SqliteStore:
@@ -167,7 +167,7 @@ class SqliteStore:
                 until = now + APPROVED_FOR_SECONDS
                 db.execute(schema.APPROVE, {"id": approval_id, "until": until})
                 agreed = narrowest([each.wish for each in decisions])
-                self._grants.give(approval, decisions, agreed, now, new_id("grt"))
+                self._grants.give(approval, decisions, agreed, now, self._new_id().replace("apr-", "grt-"))
             return self._get(approval_id, now)
 
     def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:

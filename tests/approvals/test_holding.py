@@ -1,0 +1,226 @@
+"""A held exchange: what was shown is what is done, for a client that is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from pratique.approvals.deciding import Decision
+from pratique.approvals.effects import Effect
+from pratique.approvals.foreseeing import Sight, unknown
+from pratique.approvals.grants import GrantKind, Wish
+from pratique.approvals.holding import CHANGED, Holding
+from pratique.approvals.queue import ApprovalQueue
+from pratique.approvals.sqlite_store import SqliteStore
+from pratique.approvals.transitions import State
+from pratique.approvals.waiting import Waiter
+from pratique.errors import Refused
+from pratique.identity.clients import Client
+from pratique.kube.canonical import RawRequest, canonicalise
+from pratique.kube.rehearsal import Precondition
+from pratique.verdict import Action, Verdict
+from tests.approvals.helpers import VirtualTime
+
+DELETE = canonicalise(RawRequest(b"DELETE", b"/api/v1/namespaces/a/configmaps/c", ((b"Host", b"x"),), b""))
+ONE, OTHER = Effect(digest="one"), Effect(digest="other")
+NOW = Precondition("7", "u")
+
+
+class Masks:
+    def body(self, request, client):
+        return "masked body"
+
+    def text(self, request, client, text):
+        return text.replace("ConfigMap", "masked-kind")
+
+    def document(self, request, client, document):
+        return document
+
+
+class Foreseer:
+    """Sees each of `effects` once, then the last for ever."""
+
+    def __init__(self, *effects):
+        self.effects = list(effects)
+        self.looks = 0
+
+    async def look(self, request, client, audit_id):
+        self.looks += 1
+        effect = self.effects.pop(0) if len(self.effects) > 1 else self.effects[0]
+        return Sight(effect, NOW)
+
+
+@dataclass(eq=False)
+class Held:
+    audit_id: str = "0" * 36
+    client: Any = field(default_factory=lambda: Client("agent"))
+    session: str = "s1"
+    source: str = "192.0.2.7"
+    claims: dict = field(default_factory=dict)
+    canonical: Any = DELETE
+    verdict: Any = field(default_factory=lambda: Verdict(Action.REQUIRE_APPROVAL, ("p/r",)))
+    precondition: Any = None
+    gone: Any = field(default_factory=asyncio.Event)
+
+
+@pytest.fixture
+def clock():
+    return VirtualTime()
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = SqliteStore(tmp_path / "s", max_pending=2)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def make(store, clock):
+    def make(*effects):
+        foreseer = Foreseer(*effects) if effects else None
+        queue = ApprovalQueue(store, Waiter(store, clock=clock, sleep=clock.sleep, poll_seconds=1.0), clock)
+        return Holding(queue, "prod", Masks(), lambda: 45.0, foreseer=foreseer, clock=clock), foreseer
+
+    return make
+
+
+def approve(store, clock, wish=None):
+    (pending,) = store.find(clock(), states={State.PENDING})
+    return store.decide(pending.id, Decision.APPROVE, "alice", "", clock(), wish=wish)
+
+
+def refused_by(work):
+    with pytest.raises(Refused) as raised:
+        asyncio.run(work)
+    return raised.value
+
+
+def test_what_reviewers_see_is_masked_and_says_who_asks(make, store, clock):
+    holding, _ = make(ONE)
+    refused_by(holding.granted(Held(claims={"User-Agent": "x"})))
+    (approval,) = store.find(clock())
+    summary = approval.question.summary
+    assert (summary.words, summary.body) == ("delete masked-kind a/c", "masked body")
+    assert (summary.source, summary.claims, approval.question.session) == ("192.0.2.7", {"User-Agent": "x"}, "s1")
+    assert summary.effect == ONE
+
+
+def test_approved_and_unchanged_it_goes_on_tied_to_what_was_shown(make, store, clock):
+    holding, foreseer = make(ONE)
+    refused_by(holding.granted(Held()))
+    approval, held = approve(store, clock), Held()
+    assert asyncio.run(holding.granted(held)) == approval.id
+    assert held.precondition == NOW
+    assert foreseer.looks == 2
+    asyncio.run(holding.use(approval.id, held))
+    assert store.get(approval.id, clock()).state is State.USED
+
+
+def test_bypass_6_05_6_06_another_effect_than_the_one_shown_is_asked_anew(make, store, clock):
+    holding, _ = make(ONE, OTHER)
+    refused_by(holding.granted(Held()))
+    approval, held = approve(store, clock), Held()
+    refused = refused_by(holding.granted(held))
+    assert refused.reason == "ApprovalPending"
+    ended, (asked,) = store.get(approval.id, clock()), store.find(clock(), states={State.PENDING})
+    assert (ended.state, ended.note) == (State.REVOKED, CHANGED)
+    assert asked.question.summary.effect == OTHER
+    assert held.precondition is None
+    again = approve(store, clock)
+    assert asyncio.run(holding.granted(held)) == again.id
+
+
+def test_what_cannot_be_looked_at_again_is_not_done_and_the_approval_stays(make, store, clock):
+    holding, _ = make(ONE, unknown("the API server cannot be reached"), ONE)
+    refused_by(holding.granted(Held()))
+    approval = approve(store, clock)
+    refused = refused_by(holding.granted(Held()))
+    assert (refused.code, refused.retry_after) == (503, None)
+    assert "cannot be reached" in refused.message
+    assert store.get(approval.id, clock()).state is State.APPROVED
+    assert asyncio.run(holding.granted(Held())) == approval.id
+
+
+def test_a_grant_needs_no_second_look(make, store, clock):
+    holding, foreseer = make(ONE, OTHER)
+    refused_by(holding.granted(Held()))
+    first = approve(store, clock, Wish(GrantKind.DURATION, 600))
+    store.consume(first.id, first.question.fingerprint, "agent", clock())
+    looks = foreseer.looks
+    held = Held()
+    second = asyncio.run(holding.granted(held))
+    assert second != first.id
+    assert foreseer.looks == looks
+    assert held.precondition is None
+
+
+def test_a_repeat_that_joins_does_not_ask_the_cluster_again(make, store, clock):
+    holding, foreseer = make(ONE)
+    for _ in range(3):
+        refused_by(holding.granted(Held()))
+    assert foreseer.looks == 1
+    (approval,) = store.find(clock())
+    assert approval.attempts == 3
+
+
+def test_bypass_6_12_over_quota_nothing_is_asked_of_the_cluster(make, store):
+    holding, foreseer = make(ONE)
+    targets = [f"/api/v1/namespaces/a/configmaps/c{index}".encode() for index in range(3)]
+    held = [Held(canonical=canonicalise(RawRequest(b"DELETE", target, ((b"Host", b"x"),), b""))) for target in targets]
+    refused = [refused_by(holding.granted(each)) for each in held]
+    assert [each.code for each in refused] == [403, 403, 429]
+    assert refused[2].retry_after is None
+    assert foreseer.looks == 2
+
+
+def test_a_client_that_leaves_gets_nothing_done(make, store, clock):
+    holding, _ = make(ONE)
+
+    async def run():
+        held = Held()
+        task = asyncio.create_task(holding.granted(held))
+        while not store.find(clock()):
+            await asyncio.sleep(0.001)
+        held.gone.set()
+        await task
+
+    assert refused_by(run()).rule == "approval/gone"
+    approval = approve(store, clock)
+    assert approval.state is State.APPROVED
+
+
+@pytest.mark.parametrize("missing", ["canonical", "verdict"])
+def test_an_exchange_that_has_not_got_that_far_is_refused(make, missing):
+    held = Held()
+    setattr(held, missing, None)
+    assert refused_by(make(ONE)[0].granted(held)).code == 500
+
+
+def test_waiting_is_answered_by_the_kind_of_client(make):
+    holding, _ = make(ONE)
+    controller = {"User-Agent": "manager/v1 (linux/amd64) kubernetes/abc"}
+    refused = [refused_by(holding.granted(Held(claims=controller))) for _ in range(3)]
+    assert [(each.code, each.retry_after) for each in refused] == [(429, 5), (429, 10), (429, 20)]
+    assert refused_by(holding.granted(Held())).code == 403
+
+
+def test_the_hold_is_no_longer_than_the_client_or_the_gateway_wants(make, clock):
+    holding, _ = make(ONE)
+    before = clock()
+    refused_by(holding.granted(Held(client=Client("agent", hold_seconds=3))))
+    assert 3 <= clock() - before < 5
+    before = clock()
+    refused_by(holding.granted(Held(client=Client("agent", hold_seconds=290))))
+    assert 45 <= clock() - before < 48
+
+
+def test_without_a_foreseer_the_request_alone_is_shown(make, store, clock):
+    holding, _ = make()
+    refused_by(holding.granted(Held()))
+    approval = approve(store, clock)
+    assert approval.question.summary.effect is None
+    assert asyncio.run(holding.granted(Held())) == approval.id
