@@ -140,7 +140,7 @@ class Bundle:
         approvals = Approvals(
             holding,
             store,
-            lambda: live.current.reviewers,
+            lambda: live.current,
             state,
             lambda flow: close_connection(flow.client_conn),
         )

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pratique.approvals.notifying import check_files
 from pratique.approvals.reviewers import Reviewers
+from pratique.approvals.webhooks import Webhook, webhooks_from
 from pratique.documents import Document, fingerprint, read_folder
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.clients import Clients
@@ -33,6 +35,14 @@ class Loaded:
     masks: MaskSet
     recording: RecordingRules
     reviewers: Reviewers
+    webhooks: tuple[Webhook, ...]
+
+
+def _webhooks(documents: Sequence[Document]) -> tuple[Webhook, ...]:
+    """Read and looked at: a message that could never be sent is found out at start, not at the first approval."""
+    webhooks = webhooks_from(documents)
+    check_files(webhooks)
+    return webhooks
 
 
 # In the order of the fields of `Loaded`.
@@ -43,6 +53,7 @@ _READERS: tuple[Callable[[Sequence[Document]], object], ...] = (
     compile_masks,
     RecordingRules.from_documents,
     Reviewers.from_documents,
+    _webhooks,
 )
 
 

@@ -10,9 +10,9 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -25,8 +25,12 @@ from pratique.approvals.admin.server import Address, AdminServer, tls_from
 from pratique.approvals.claims import claims_of
 from pratique.approvals.desk import Desk
 from pratique.approvals.holding import Held, Holding
+from pratique.approvals.notifying import Notifier
 from pratique.approvals.reviewers import Reviewers
+from pratique.approvals.sqlite_outbox import FILE_NAME as OUTBOX
+from pratique.approvals.sqlite_outbox import SqliteOutbox
 from pratique.approvals.store import Approval, ApprovalStore
+from pratique.approvals.webhooks import Webhook
 from pratique.errors import StartError, StoreError
 from pratique.exchange import Exchange, answer, exchange, guarded, open_exchanges, raw_request
 
@@ -35,6 +39,15 @@ logger = logging.getLogger("pratique")
 WITHDRAWAL_SECONDS = 0.25  # a stream ends within a second of its revocation
 PRUNE_SECONDS = 3600.0
 KEEP_SECONDS = 90 * 86400.0  # closed approvals; the recordings are the long memory
+
+
+class Documents(Protocol):
+    """What is in force now (`pratique.loaded.Loaded`)."""
+
+    @property
+    def reviewers(self) -> Reviewers: ...
+    @property
+    def webhooks(self) -> Sequence[Webhook]: ...
 
 
 class Approvals:
@@ -46,13 +59,13 @@ class Approvals:
         self,
         holding: Holding,
         store: ApprovalStore,
-        reviewers: Callable[[], Reviewers],
+        documents: Callable[[], Documents],
         state: Path,
         end: Callable[[http.HTTPFlow], None],
     ) -> None:
         self._holding = holding
         self._store = store
-        self._reviewers = reviewers
+        self._documents = documents
         self._state = state
         self._end = end
         self._flows: WeakKeyDictionary[Exchange, http.HTTPFlow] = WeakKeyDictionary()
@@ -60,11 +73,17 @@ class Approvals:
         self._tasks: list[asyncio.Task[None]] = []
         self._admin: AdminServer | None = None
         self._url = ""
+        self._links = Links(link_key(state))
+        self._outbox = SqliteOutbox(state / OUTBOX)
         holding.on_asked(self._show)
 
     def page(self, approval_id: str) -> str:
         """Where reviewers decide it; "" if there is no page."""
         return f"{self._url}/a/{approval_id}" if self._url else ""
+
+    def _link(self, approval_id: str) -> str:
+        """A link for a message; the token is behind the `#`, which is in no log."""
+        return f"{self._url}/link#{self._links.token(approval_id, time.time())}" if self._url else ""
 
     # --- what the policy and the gate call ---
 
@@ -101,13 +120,15 @@ class Approvals:
         except StartError as error:
             sys.stderr.write(f"pratique: {error}\n")
             sys.exit(1)
-        self._tasks = [asyncio.create_task(self._withdraw()), asyncio.create_task(self._prune())]
+        notifier = Notifier(self._store, self._outbox, lambda: self._documents().webhooks, self._link)
+        self._tasks = [asyncio.create_task(work) for work in (self._withdraw(), self._prune(), notifier.run())]
 
     def done(self) -> None:
         for task in self._tasks:
             task.cancel()
         if self._admin is not None:
             self._admin.stop()
+        self._outbox.close()
         self._store.close()
 
     # --- the admin listener ---
@@ -123,8 +144,8 @@ class Approvals:
         self._url = (options.pratique_admin_url or self._admin.bind().url).rstrip("/")
         context = Context(
             Desk(self._store),
-            self._reviewers,
-            Links(link_key(self._state)),
+            lambda: self._documents().reviewers,
+            self._links,
             lambda: {approval_id for _, approval_id in self._held.values()},
             urlsplit(self._url).hostname or "",
         )

@@ -27,6 +27,7 @@ class Commands(click.Group):
         "explain": "explain",
         "mask": "mask",
         "clients": "clients",
+        "reviewers": "reviewers",
         "approvals": "approvals",
         "sessions": "sessions",
         "audit": "audit",
