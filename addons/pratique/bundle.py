@@ -37,7 +37,7 @@ from pratique.identity.clusters import SandboxSource
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
-from pratique.interlock.addon import Interlock, close_connection
+from pratique.interlock.addon import Interlock
 from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
 from pratique.loaded import Live
@@ -142,7 +142,6 @@ class Bundle:
             store,
             lambda: live.current,
             state,
-            lambda flow: close_connection(flow.client_conn),
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -174,7 +173,6 @@ class Bundle:
         if self._live is None:
             raise StartError("no documents are loaded")
         return Masker(self._live.current.masks, canonical.attributes, client, self._known_values(client))
-
 
     def _mask_request(self, state: Exchange) -> bytes:
         """A request body as it may be stored; nothing of it where it was refused before it was understood."""

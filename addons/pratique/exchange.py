@@ -88,7 +88,7 @@ class Exchange:
     tunnel: Session | None = None
     """What flows after the upgrade."""
     rechecks: list[Callable[[], None]] = field(default_factory=list)
-    """Asked while a tunnel is open: each raises Refused when it must end."""
+    """Asked while a tunnel or a stream is open: each raises Refused when it must end."""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What each room does when the tunnel has ended; see `finish`."""
 

@@ -46,7 +46,7 @@ def _webhooks(documents: Sequence[Document]) -> tuple[Webhook, ...]:
 
 
 # In the order of the fields of `Loaded`.
-_READERS: tuple[Callable[[Sequence[Document]], object], ...] = (
+_READERS: tuple[Callable[[list[Document]], object], ...] = (
     cluster_from,
     Clients.from_documents,
     compile_policies,

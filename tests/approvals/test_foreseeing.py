@@ -15,6 +15,7 @@ from pratique.kube.canonical import RawRequest, canonicalise
 from pratique.kube.rehearsal import NO_OBJECT, OwnAnswer, Precondition
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/a/deployments/d"
+OWN_CALL = "id-{}".format
 POD = "/api/v1/namespaces/a/pods/p"
 
 
@@ -57,7 +58,7 @@ class Cluster:
 
 
 def look(cluster, asked, mask=lambda _request, _client, document: document):
-    return asyncio.run(Foreseer(cluster.send, mask).look(asked, "agent", "0" * 36))
+    return asyncio.run(Foreseer(cluster.send, mask).look(asked, "agent", OWN_CALL))
 
 
 def test_a_patch_is_shown_as_before_and_after_by_a_dry_run():
@@ -120,7 +121,7 @@ def test_a_cluster_that_does_not_answer_is_not_waited_for(monkeypatch):
     async def never(_request, _audit_id):
         await asyncio.Event().wait()
 
-    effect = asyncio.run(Foreseer(never, lambda *a: a[2]).look(request("DELETE", DEPLOYMENT), "agent", "x")).effect
+    effect = asyncio.run(Foreseer(never, lambda *a: a[2]).look(request("DELETE", DEPLOYMENT), "agent", OWN_CALL)).effect
     assert effect.problem == "the cluster did not answer in time"
 
 

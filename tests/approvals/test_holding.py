@@ -47,7 +47,7 @@ class Foreseer:
         self.effects = list(effects)
         self.looks = 0
 
-    async def look(self, request, client, audit_id):
+    async def look(self, request, client, own_call):
         self.looks += 1
         effect = self.effects.pop(0) if len(self.effects) > 1 else self.effects[0]
         return Sight(effect, NOW)
@@ -55,7 +55,6 @@ class Foreseer:
 
 @dataclass(eq=False)
 class Held:
-    audit_id: str = "0" * 36
     client: Any = field(default_factory=lambda: Client("agent"))
     session: str = "s1"
     source: str = "192.0.2.7"
@@ -64,6 +63,9 @@ class Held:
     verdict: Any = field(default_factory=lambda: Verdict(Action.REQUIRE_APPROVAL, ("p/r",)))
     precondition: Any = None
     gone: Any = field(default_factory=asyncio.Event)
+
+    def own_call(self, what):
+        return f"id-{what}"
 
 
 @pytest.fixture

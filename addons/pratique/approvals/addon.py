@@ -7,6 +7,7 @@ do with it: a held flow is shown as intercepted, but resuming it there releases 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 import time
@@ -31,12 +32,12 @@ from pratique.approvals.sqlite_outbox import FILE_NAME as OUTBOX
 from pratique.approvals.sqlite_outbox import SqliteOutbox
 from pratique.approvals.store import Approval, ApprovalStore
 from pratique.approvals.webhooks import Webhook
-from pratique.errors import StartError, StoreError
+from pratique.errors import Refused, StartError, StoreError
 from pratique.exchange import Exchange, answer, exchange, guarded, open_exchanges, raw_request
 
 logger = logging.getLogger("pratique")
 
-WITHDRAWAL_SECONDS = 0.25  # a stream ends within a second of its revocation
+WITHDRAWAL_SECONDS = 0.25  # and half a second until it is rechecked: a stream ends within a second
 PRUNE_SECONDS = 3600.0
 KEEP_SECONDS = 90 * 86400.0  # closed approvals; the recordings are the long memory
 
@@ -51,7 +52,7 @@ class Documents(Protocol):
 
 
 class Approvals:
-    """`end(flow)` closes what an approval opened; `state` is the state folder."""
+    """`state` is the state folder."""
 
     name = "approvals"
 
@@ -61,13 +62,12 @@ class Approvals:
         store: ApprovalStore,
         documents: Callable[[], Documents],
         state: Path,
-        end: Callable[[http.HTTPFlow], None],
     ) -> None:
         self._holding = holding
         self._store = store
         self._documents = documents
         self._state = state
-        self._end = end
+        self._withdrawn: set[str] = set()
         self._flows: WeakKeyDictionary[Exchange, http.HTTPFlow] = WeakKeyDictionary()
         self._held: dict[str, tuple[http.HTTPFlow, str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,6 +89,7 @@ class Approvals:
 
     async def granted(self, state: Exchange) -> str:
         """As `Holding.granted`; the flow is shown as intercepted meanwhile."""
+        state.rechecks.append(functools.partial(self._recheck, state))
         try:
             return await self._holding.granted(state)
         finally:
@@ -174,21 +175,24 @@ class Approvals:
     # --- beside the requests ---
 
     async def _withdraw(self) -> None:
-        """Ends streams whose approval, or the grant behind it, was revoked."""
+        """Finds out which open exchanges had their approval, or the grant behind it, revoked; see `_recheck`."""
         seen: tuple[int, int] | None = None
         while True:
             await asyncio.sleep(WITHDRAWAL_SECONDS)
             try:
-                # The version is read before the flows: what is revoked in between is seen the next time.
+                # The version is read before the exchanges: what is revoked in between is seen the next time.
                 version = await asyncio.to_thread(self._store.version)
-                opened = {state.approval: flow for flow, state in open_exchanges() if _may_be_open(state)}
+                opened = {state.approval for _, state in open_exchanges() if state.approval}
                 if opened and version != seen:
-                    for approval_id in await asyncio.to_thread(self._store.withdrawn, list(opened)):
-                        logger.warning("approval %s was revoked: what it opened is ended", approval_id)
-                        self._end(opened[approval_id])
+                    self._withdrawn = await asyncio.to_thread(self._store.withdrawn, opened)
                 seen = version
             except StoreError as error:
                 logger.error("revocations cannot be read: %s", error)
+
+    def _recheck(self, state: Exchange) -> None:
+        if state.approval in self._withdrawn:
+            text = f"the approval `{state.approval}` was revoked, and what it had opened is ended"
+            raise Refused(403, "ApprovalRevoked", text, rule="approval-withdrawn")
 
     async def _prune(self) -> None:
         while True:
@@ -197,11 +201,6 @@ class Approvals:
                 await asyncio.to_thread(self._store.prune, time.time() - KEEP_SECONDS)
             except StoreError as error:
                 logger.error("old approvals cannot be removed: %s", error)
-
-
-def _may_be_open(state: Exchange) -> bool:
-    """An upgrade counts as ended with its 101; closing what has gone does nothing."""
-    return bool(state.approval) and (not state.ended or bool(state.canonical and state.canonical.upgrade))
 
 
 def _store_of_certificates() -> Any:

@@ -61,63 +61,61 @@ class Counted:
 
 
 class Cascade:
-    """`send(request, audit id)` asks the cluster."""
+    """`send(request)` asks the cluster."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
 
-    async def of(self, request: CanonicalRequest, found: Any, options: Mapping[str, Any], audit_id: str) -> Counted:
+    async def of(self, request: CanonicalRequest, found: Any, options: Mapping[str, Any]) -> Counted:
         """What goes with `found`, the object that `request` deletes with these DeleteOptions."""
         attributes = request.attributes
         kind = (attributes.api_group, attributes.resource)
         if kind == ("", "namespaces"):
-            return await self._namespace(attributes.name, audit_id)
+            return await self._namespace(attributes.name)
         if kind == ("apiextensions.k8s.io", "customresourcedefinitions"):
-            return await self._custom(found, audit_id)
+            return await self._custom(found)
         owned = _owned_by(kind)
         if not owned or not attributes.namespace:
             return Counted()
         if options.get("propagationPolicy") == "Orphan" or options.get("orphanDependents"):
             return Counted(notes=("what it owns stays, without an owner",))
-        return await self._owned(found, attributes.namespace, owned, audit_id)
+        return await self._owned(found, attributes.namespace, owned)
 
-    async def _namespace(self, name: str, audit_id: str) -> Counted:
+    async def _namespace(self, name: str) -> Counted:
         places = [(prefix, plural) for prefix, plurals in _IN_NAMESPACES.items() for plural in plurals]
-        custom, complete = await self._custom_places(audit_id)
+        custom, complete = await self._custom_places()
         places += custom
-        calls = [count(self._send, f"{prefix}/namespaces/{name}/{plural}", audit_id) for prefix, plural in places]
+        calls = [count(self._send, f"{prefix}/namespaces/{name}/{plural}") for prefix, plural in places]
         counts = await asyncio.gather(*calls)
         found = Counter({_kind(*place): number for place, number in zip(places, counts, strict=True) if number})
         complete = complete and None not in counts
         return Counted(tuple(sorted(found.items())), complete, ("everything in the namespace goes with it",))
 
-    async def _custom_places(self, audit_id: str) -> tuple[list[tuple[str, str]], bool]:
+    async def _custom_places(self) -> tuple[list[tuple[str, str]], bool]:
         """Custom kinds by their CRD's name, `PLURAL.GROUP`; the version is asked for with the CRD itself."""
-        crds = await every(self._send, listing(_CRDS, (("limit", "500"),)), audit_id)
+        crds = await every(self._send, listing(_CRDS, (("limit", "500"),)))
         names = sorted(str((crd.get("metadata") or {}).get("name", "")) for crd in crds.items)
         asked = names[:MAX_CUSTOM_KINDS]
-        found = await asyncio.gather(*[self._crd(name, audit_id) for name in asked])
+        found = await asyncio.gather(*[self._crd(name) for name in asked])
         places = [place for crd in found for place in _places(crd, namespaced=True)]
         return places, crds.complete and not crds.problem and len(asked) == len(names) and None not in found
 
-    async def _crd(self, name: str, audit_id: str) -> Any:
-        answer = await self._send(listing(f"{_CRDS}/{name}"), audit_id)
+    async def _crd(self, name: str) -> Any:
+        answer = await self._send(listing(f"{_CRDS}/{name}"))
         return answer.document if answer.ok else None
 
-    async def _custom(self, crd: Any, audit_id: str) -> Counted:
+    async def _custom(self, crd: Any) -> Counted:
         places = _places(crd)
-        counts = await asyncio.gather(*[count(self._send, "/".join(place), audit_id) for place in places])
+        counts = await asyncio.gather(*[count(self._send, "/".join(place)) for place in places])
         found = {_kind(*place): number for place, number in zip(places, counts, strict=True) if number}
         notes = ("every object of this kind goes with it, in all namespaces",)
         return Counted(tuple(sorted(found.items())), bool(places) and None not in counts, notes)
 
-    async def _owned(self, found: Any, namespace: str, places: tuple[tuple[str, str], ...], audit_id: str) -> Counted:
+    async def _owned(self, found: Any, namespace: str, places: tuple[tuple[str, str], ...]) -> Counted:
         owners = {str((found.get("metadata") or {}).get("uid", ""))}
         kinds: Counter[str] = Counter()
         paths = [f"{prefix}/namespaces/{namespace}/{plural}" for prefix, plural in places]
-        lists = await asyncio.gather(
-            *[every(self._send, listing(path, (("limit", "500"),)), audit_id) for path in paths]
-        )
+        lists = await asyncio.gather(*[every(self._send, listing(path, (("limit", "500"),))) for path in paths])
         for place, listed in zip(places, lists, strict=True):
             owned = [item for item in listed.items if owners & _owner_uids(item)]
             owners |= {str((item.get("metadata") or {}).get("uid", "")) for item in owned}

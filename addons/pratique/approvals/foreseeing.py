@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from pratique.approvals.cascade import Cascade, Counted
+from pratique.approvals.cascade import Cascade
 from pratique.approvals.difference import difference, without_noise
 from pratique.approvals.effects import MAX_OBJECTS, AffectedObject, Effect
-from pratique.approvals.listing import every
+from pratique.approvals.listing import Send, every
 from pratique.approvals.risks import risks_of, risks_of_deletion
 from pratique.approvals.words import escaped_name, escaped_prose, kind_of
 from pratique.errors import PratiqueError
@@ -33,7 +33,7 @@ _WRITES = frozenset({"create", "update", "patch"})
 _REHEARSED = frozenset({"", "scale", "status", "ephemeralcontainers", "resize"})
 _STREAMS = frozenset({"exec", "attach", "portforward"})
 
-type Send = Callable[[CanonicalRequest, str], Awaitable[OwnAnswer]]
+type SendAs = Callable[[CanonicalRequest, str], Awaitable[OwnAnswer]]
 type MaskDocument = Callable[[CanonicalRequest, str, Any], Any]
 
 
@@ -48,14 +48,20 @@ class Sight:
 class Foreseer:
     """`send(request, audit id)` asks the cluster; `mask(request, client, document)` is what a reviewer may see of it."""
 
-    def __init__(self, send: Send, mask: MaskDocument) -> None:
+    def __init__(self, send: SendAs, mask: MaskDocument) -> None:
         self._send = send
         self._mask = mask
-        self._cascade = Cascade(send)
 
-    async def look(self, request: CanonicalRequest, client: str, audit_id: str) -> Sight:
-        """What the request would do now. An effect of None: nothing to show (reads). Raises nothing but cancellation."""
-        look = _Look(self._send, self._mask, self._cascade, request, client, f"{audit_id[:36]}-own-approval")
+    async def look(self, request: CanonicalRequest, client: str, own_call: Callable[[str], str]) -> Sight:
+        """What the request would do now. An effect of None: nothing to show (reads). Raises nothing but cancellation.
+
+        `own_call(what)` is the Audit-ID of one own call.
+        """
+
+        def send(asked: CanonicalRequest) -> Awaitable[OwnAnswer]:
+            return self._send(asked, own_call("approval"))
+
+        look = _Look(send, self._mask, request, client)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 return await look.sight()
@@ -75,10 +81,8 @@ class _Look:
 
     send: Send
     mask: MaskDocument
-    cascade: Cascade
     request: CanonicalRequest
     client: str
-    audit_id: str
 
     async def sight(self) -> Sight:
         attributes = self.request.attributes
@@ -97,7 +101,7 @@ class _Look:
 
     async def _live(self) -> OwnAnswer | None:
         wanted = rehearsal.live(self.request)
-        return None if wanted is None else await self.send(wanted, self.audit_id)
+        return None if wanted is None else await self.send(wanted)
 
     async def _deletion(self) -> Sight:
         answer = await self._live()
@@ -106,7 +110,7 @@ class _Look:
         found = answer.document
         kind = self._kind(found)
         options = self.request.document if isinstance(self.request.document, dict) else {}
-        counted = await self.cascade.of(self.request, found, options, self.audit_id)
+        counted = await Cascade(self.send).of(self.request, found, options)
         shown = self._shown(found)
         effect = Effect(
             objects=(_affected(found, kind),),
@@ -121,7 +125,7 @@ class _Look:
         return Sight(effect, rehearsal.precondition_of(found))
 
     async def _collection(self) -> Sight:
-        listed = await every(self.send, rehearsal.selected(self.request), self.audit_id)
+        listed = await every(self.send, rehearsal.selected(self.request))
         if listed.problem:
             return Sight(unknown(self._masked_text(listed.problem)))
         attributes = self.request.attributes
@@ -161,7 +165,7 @@ class _Look:
         return {key: value for part in self.request.options.values() for key, value in part.items() if key != "command"}
 
     async def _write(self) -> Sight:
-        live, made = await asyncio.gather(self._live(), self.send(rehearsal.dry_run(self.request), self.audit_id))
+        live, made = await asyncio.gather(self._live(), self.send(rehearsal.dry_run(self.request)))
         if live is not None and not live.ok and live.code != 404:
             return Sight(unknown(self._refusal(live)))
         before = live.document if live is not None and live.ok else None
@@ -243,6 +247,3 @@ def _images(pod: Any) -> list[str]:
 
 def _digest(*parts: Any) -> str:
     return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).hexdigest()
-
-
-__all__ = ["Counted", "Foreseer", "Sight", "unknown"]

@@ -42,7 +42,6 @@ class Caller(Protocol):
 class Held(Protocol):
     """What of an exchange is needed (`pratique.exchange.Exchange`)."""
 
-    audit_id: str
     client: Any
     session: str
     source: str
@@ -51,6 +50,9 @@ class Held(Protocol):
     verdict: Verdict | None
     precondition: Precondition | None
     gone: asyncio.Event
+
+    def own_call(self, what: str) -> str:
+        """The Audit-ID of one more own call about it."""
 
 
 class Masks(Protocol):
@@ -129,7 +131,7 @@ class Holding:
         question = self.question(held)
         if self._foreseer is not None and await self._queue.is_new(question):
             canonical = _canonical(held)
-            sight = await self._foreseer.look(canonical, question.client, held.audit_id)
+            sight = await self._foreseer.look(canonical, question.client, held.own_call)
             question = self.question(held, effect=sight.effect)
         seconds = max(0.0, deadline - self._clock())
         return await self._queue.granted(question, self._waits(held), seconds, lambda asked: self._asked(held, asked))
@@ -142,7 +144,7 @@ class Holding:
         foreseer = self._foreseer
         if foreseer is None:
             return True
-        sight = await foreseer.look(_canonical(held), approval.client, held.audit_id)
+        sight = await foreseer.look(_canonical(held), approval.client, held.own_call)
         shown = approval.question.summary.effect
         if shown is not None and shown.known and sight.effect is not None and not sight.effect.known:
             message = f"approval `{approval.id}` was not used: {sight.effect.problem}. Repeat the request"

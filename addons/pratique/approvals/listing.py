@@ -17,7 +17,7 @@ from pratique.kube.rehearsal import OwnAnswer
 MAX_LISTED = 5_000  # objects; ten pages. More are not shown to anybody, and a client asks for fewer
 METADATA = b"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
-type Send = Callable[[CanonicalRequest, str], Awaitable[OwnAnswer]]
+type Send = Callable[[CanonicalRequest], Awaitable[OwnAnswer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Listed:
     problem: str = ""
 
 
-async def every(send: Send, request: CanonicalRequest, audit_id: str) -> Listed:
+async def every(send: Send, request: CanonicalRequest) -> Listed:
     """All items of a list, their metadata only."""
     items: list[Any] = []
     token = ""
     while True:
-        answer = await send(_page(request, token), audit_id)
+        answer = await send(_page(request, token))
         if not answer.ok or not isinstance(answer.document, dict):
             return Listed(problem=_problem(answer))
         items += [item for item in answer.document.get("items") or () if isinstance(item, dict)]
@@ -43,15 +43,15 @@ async def every(send: Send, request: CanonicalRequest, audit_id: str) -> Listed:
             return Listed(tuple(items[:MAX_LISTED]), complete=not token)
 
 
-async def count(send: Send, path: str, audit_id: str) -> int | None:
+async def count(send: Send, path: str) -> int | None:
     """How many objects a collection holds, by one item and `remainingItemCount`; None if the cluster refuses."""
-    answer = await send(listing(path, (("limit", "1"),)), audit_id)
+    answer = await send(listing(path, (("limit", "1"),)))
     if not answer.ok or not isinstance(answer.document, dict):
         return None
     metadata = answer.document.get("metadata") or {}
     rest = metadata.get("remainingItemCount")
     if rest is None and metadata.get("continue"):
-        found = await every(send, listing(path, (("limit", "500"),)), audit_id)
+        found = await every(send, listing(path, (("limit", "500"),)))
         return len(found.items)
     return len(answer.document.get("items") or ()) + int(rest or 0)
 

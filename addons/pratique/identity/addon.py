@@ -42,6 +42,7 @@ class Identity:
         state.client = self._clients().authenticate(raw.headers, state.started)
         state.credential_sha256 = presented_hash(raw.headers)
         headers_only(raw)
+        state.rechecks.append(functools.partial(self._recheck, state))
         self._admit(state)
 
     def _admit(self, state: Exchange) -> None:
@@ -58,7 +59,6 @@ class Identity:
         state = exchange(flow)
         if flow.response is not None and flow.response.status_code == 101:
             state.at_end.append(functools.partial(self._leave, state))
-            state.rechecks.append(functools.partial(self._recheck, state))
         else:
             self._leave(state)
 

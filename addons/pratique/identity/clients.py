@@ -16,7 +16,17 @@ from typing import Literal
 
 import msgspec
 
-from pratique.apikeys import NO_KEY, ApiKey, NewApiKey, is_one_of, key_errors, key_hash, key_pattern, new_key
+from pratique.apikeys import (
+    NO_KEY,
+    ApiKey,
+    NewApiKey,
+    is_expired,
+    is_one_of,
+    key_errors,
+    key_hash,
+    key_pattern,
+    new_key,
+)
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors, Refused
 
@@ -109,7 +119,7 @@ class Clients:
     def holds(self, client: Client | None, sha256: str, now: float) -> bool:
         """Whether a client that was authenticated with the key of this hash still would be."""
         known, keys = self._clients.get(client.name, _NOBODY) if client is not None else _NOBODY
-        return known is not None and any(key.sha256 == sha256 and not _expired(key, now) for key in keys)
+        return known is not None and any(key.sha256 == sha256 and not is_expired(key, now) for key in keys)
 
 
 _NOBODY: tuple[Client | None, tuple[ApiKey, ...]] = (None, (ApiKey(NO_KEY),))

@@ -25,9 +25,9 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from pratique import settings
 from pratique.errors import Refused, StartError
-from pratique.exchange import Exchange, answer, exchange, find, kill
+from pratique.exchange import Exchange, answer, exchange, fault, find, kill, open_exchanges
 from pratique.interlock.layers import Limits, RefuseConnection, StatusHttpLayer, error_response
-from pratique.interlock.tunnel import EndStreams, Watch
+from pratique.interlock.tunnel import RECHECK_SECONDS, EndStreams, Watch
 from pratique.tunnel.opening import open_session
 from pratique.tunnel.session import Session, Terms
 
@@ -63,6 +63,7 @@ class Interlock:
         self._streams: Counter[str] = Counter()
         self._serving = False
         self._closed = "the gateway is starting"
+        self._rechecking: asyncio.Task[None] | None = None
 
     # --- when it serves at all ---
 
@@ -82,6 +83,7 @@ class Interlock:
             sys.stderr.write(f"pratique: {error}\n")
             sys.exit(1)
         self._serving, self._closed = True, ""
+        self._rechecking = asyncio.create_task(self._recheck_streams())
         logger.warning("pratique serves %s", ctx.options.mode[0].removeprefix("reverse:"))
 
     def configure(self, updated: set[str]) -> None:
@@ -275,6 +277,23 @@ class Interlock:
         except Exception:  # noqa: BLE001 - nothing stands behind this
             kill(flow)
 
+    async def _recheck_streams(self) -> None:
+        """INVARIANT: a watch or a followed log does not outlive what allowed it (tunnels look after themselves)."""
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            for flow, state in open_exchanges():
+                if not state.streaming or state.ended:
+                    continue
+                try:
+                    for recheck in state.rechecks:
+                        recheck()
+                except Refused as refusal:
+                    logger.warning("a stream is ended: %s", refusal.message)
+                    await end_stream(flow)
+                except Exception as exc:  # noqa: BLE001 - in doubt it ends, and the others are looked at
+                    fault(state, exc, "interlock.recheck")
+                    await end_stream(flow)
+
     def _tunnel_opened(self, flow: http.HTTPFlow) -> None:
         self._streams[flow.id] = 1
 
@@ -284,6 +303,8 @@ class Interlock:
     async def done(self) -> None:
         """End open streams as if the cluster had ended them: clients see an end, not a broken connection."""
         self.close("the gateway is stopping")
+        if self._rechecking is not None:
+            self._rechecking.cancel()
         for handler in list(ctx.master.addons.get("proxyserver").connections.values()):
             await handler.server_event(EndStreams())
         steps = int(ctx.options.pratique_drain / DRAIN_STEP_SECONDS)
@@ -291,6 +312,13 @@ class Interlock:
             steps -= 1
             await asyncio.sleep(DRAIN_STEP_SECONDS)
         self._finish()
+
+
+async def end_stream(flow: http.HTTPFlow) -> None:
+    """As if the cluster had ended it; nothing if it has ended."""
+    for handler in list(ctx.master.addons.get("proxyserver").connections.values()):
+        if handler.client is flow.client_conn:
+            await handler.server_event(EndStreams(flow))
 
 
 def _left(flow: http.HTTPFlow) -> None:

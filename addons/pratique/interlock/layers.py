@@ -252,6 +252,8 @@ class StatusHttpLayer(HttpLayer):
 
     def _end_streams(self, event: EndStreams) -> Commands:
         for stream in list(self.streams.values()):
+            if event.flow is not None and getattr(stream, "flow", None) is not event.flow:
+                continue
             if isinstance(stream.child_layer, TunnelLayer):
                 yield from self.event_to_child(stream, event)
             elif stream.server_state == stream.state_stream_response_body:

@@ -22,8 +22,8 @@ from pratique.tunnel.session import Session, Step
 
 Commands = Generator[commands.Command, Any, Any]
 
-RECHECK_SECONDS = 1.0
-"""How often an open tunnel is held against client, policy and gateway: what ends there ends here that soon."""
+RECHECK_SECONDS = 0.5
+"""How often an open tunnel or stream is held against client, policy and gateway: what ends there ends here that soon."""
 
 WAKE_SECONDS = 0.001
 """The shortest time to the next wake-up: a time that is past must not become a busy loop."""
@@ -31,7 +31,12 @@ WAKE_SECONDS = 0.001
 
 @dataclass
 class EndStreams(events.Event):
-    """End every stream of a connection: responses as if the cluster had ended them, tunnels with a Status."""
+    """End the streams of a connection: responses as if the cluster had ended them, tunnels with a Status.
+
+    `flow`: only the stream of this flow; None: all.
+    """
+
+    flow: http.HTTPFlow | None = None
 
 
 @dataclass(frozen=True)

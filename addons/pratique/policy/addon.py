@@ -67,9 +67,9 @@ class Policy:
             if verdict.action is Action.REQUIRE_APPROVAL:
                 state.approval, verdict = approval, verdict.approved(approval)
         state.verdict, state.sent = verdict, _tied(state, seen.canonical)
+        state.rechecks.append(functools.partial(self._recheck, state, seen))
         if state.canonical.upgrade:
             state.port_allowed = functools.partial(self._port_allowed, state, seen.request)
-            state.rechecks.append(functools.partial(self._recheck, state, seen))
         _apply(flow, state.sent)
 
     async def _decide(self, state: Exchange, canonical: CanonicalRequest) -> tuple[Verdict, Seen]:
@@ -110,7 +110,7 @@ class Policy:
         return "" if _stands(verdict, state) else f"it is not allowed ({', '.join(verdict.rules) or 'no rule'})"
 
     def _recheck(self, state: Exchange, seen: Seen) -> None:
-        """While a tunnel is open: raises Refused when the policy would not let it be opened now.
+        """While a tunnel or a stream is open: raises Refused when the policy would not let it be opened now.
 
         What the cluster said when it was opened still counts; a new policy that needs more closes it.
         """
