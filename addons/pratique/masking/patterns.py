@@ -20,6 +20,7 @@ import re2
 import regex
 
 from pratique.errors import PratiqueError
+from pratique.masking.prefixes import UnknownSyntaxError, prefixes
 
 
 class PatternError(PratiqueError):
@@ -125,7 +126,8 @@ GENERAL = tuple(name for name in PATTERNS if name not in SPECIAL)
 
 # Never in text on purpose; if it is, the unfinished line is held back until its end, which is safe.
 _SENTINEL = r"\x00\x01\x02\x00"
-# A custom pattern may backtrack without end in `regex`; then the whole unfinished line is held. Seconds.
+# For custom patterns that `prefixes` cannot translate. Such a one may backtrack without end in `regex`; then the whole
+# unfinished line is held. Seconds.
 _PARTIAL_TIMEOUT = 0.1
 
 
@@ -175,6 +177,15 @@ class PatternSet:
             raise PatternError(f"pattern `{pattern.name}` cannot be used on streams: {error}") from None
 
     @cached_property
+    def _begun(self) -> re2._Regexp | None:
+        """Every string with which a match can begin, at the end of a text; None if a custom pattern defies it."""
+        try:
+            alternatives = "|".join(f"(?:{prefixes(pattern.regex)})" for pattern in self.patterns)
+            return compile_re2(f"(?:{alternatives})\\z")
+        except (UnknownSyntaxError, PatternError):
+            return None
+
+    @cached_property
     def _partial(self) -> regex.Pattern[bytes]:
         return regex.compile(f"{self._regex}{_SENTINEL}".encode(), regex.VERSION0)
 
@@ -194,6 +205,9 @@ class PatternSet:
 
     def hold(self, text: bytes, start: int) -> int:
         """Where the first match that is not finished yet may begin; `len(text)` if nowhere."""
+        if self._begun is not None:
+            begun = self._begun.search(text, start)
+            return len(text) if begun is None else int(begun.start())
         try:
             match = self._partial.search(text, start, partial=True, timeout=_PARTIAL_TIMEOUT)
         except TimeoutError:
