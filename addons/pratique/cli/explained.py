@@ -59,8 +59,12 @@ def _facts(asked: Asked, result: dict[str, Any]) -> Iterator[tuple[str, str, str
     for name, key in named:
         if explanation[key]:
             yield name, ", ".join(explanation[key]), "yellow" if name in {"escalation", "pod powers"} else ""
-    if explanation["needsResult"]:
-        yield "dry run", "a rule asks for the result of this patch; without a cluster it is judged without", "yellow"
+    if explanation["needs"]:
+        yield (
+            "would ask",
+            f"the cluster for {', '.join(explanation['needs'])}; without one it is judged without",
+            "yellow",
+        )
 
 
 def _attributes(attributes: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ APPLY_PATCH = "apply-patch"
 
 _TUNNEL = "SPDY/3.1+portforward.k8s.io"
 
+
 class Absent(Enum):
     """A value that nobody has asked for: something else than None, which says that there is none."""
 
