@@ -246,6 +246,9 @@ def test_bypass_1_18_a_parameter_after_60_kilobytes_counts():
     assert canonical("GET", "/api/v1" + "/x" * 4000).attributes.name == "x"
     assert refusal("GET", "/" + "x" * (1024 * 1024)) == "target/length"
     assert refusal("GET", PODS + "?" + "&".join(["a"] * 10_001)) == "query/parameters"
+    for comma in (",", "%2C", "%2c"):
+        assert refusal("GET", PODS + "?labelSelector=" + ("a" + comma) * 20_001) == "query/terms"
+    assert canonical("GET", PODS + "?labelSelector=" + ",".join(["a"] * 5_000)).attributes.verb == "list"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pratique.kube.rules import REASONS, RULES, quoted, refused
 from tests.kube import fuzz_requests
 from tests.kube.requests import canonical, raw
 
-FUZZED = 20_000  # a million by hand: see fuzz_requests
+FUZZED = 8_000  # a million by hand: see fuzz_requests
 pairs = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=30)), max_size=4).map(tuple)
 targets = st.one_of(
     st.binary(max_size=80),
@@ -49,9 +49,10 @@ def test_any_bytes_are_attributes_or_a_refusal(method, target):
     assert rule in RULES
 
 
-@pytest.mark.timeout(900)
-def test_mutated_requests_read_the_same_before_and_after():
-    assert fuzz_requests.run(FUZZED, seed=7) > FUZZED // 20
+def test_random_and_mutated_requests_read_the_same_before_and_after():
+    outcomes = list(fuzz_requests.run(FUZZED, seed=7))
+    assert outcomes.count("") > FUZZED // 20
+    assert len(set(outcomes)) > len(RULES) // 2, "they reach most rules"
 
 
 def test_every_rule_has_a_status_a_reason_and_a_row():

@@ -43,6 +43,8 @@ _SINGLE = (b"content-type", b"content-length", b"content-encoding", b"transfer-e
 _WEBSOCKET_SINGLE = (b"sec-websocket-key", b"sec-websocket-version")
 _WEBSOCKET_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==\Z")
 
+_NO_TRAILERS = frozenset({b"transfer-encoding", b"content-length", b"trailer"})
+
 # Resource pods, by subresource: what the gateway's stream readers know.
 WEBSOCKET_PROTOCOLS = {
     "exec": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
@@ -137,12 +139,20 @@ def check_framing(found: Headers, version: str) -> int | None:
             raise refused(
                 "framing/both-lengths", "Transfer-Encoding and Content-Length stand together. Send one of them"
             )
+        _check_trailer(found)
         return None
     if length is None:
         return None
     if not _LENGTH.match(length[0]):
         raise refused("framing/content-length", f"malformed Content-Length {quoted(length[0])}. Send a plain number")
     return int(length[0])
+
+
+def _check_trailer(found: Headers) -> None:
+    """Trailers are dropped; one that frames the message is refused, as Go's net/http does."""
+    named = [name.strip(b" \t").lower() for value in found.get(b"trailer", ()) for name in value.split(b",")]
+    if not _NO_TRAILERS.isdisjoint(named):
+        raise refused("framing/trailer", "the Trailer header names a header of the framing. Send no trailers")
 
 
 def upstream_headers(

@@ -15,6 +15,8 @@ from pratique.kube.rules import quoted, refused
 
 # Go reads 1 MiB of request line and headers (http.DefaultMaxHeaderBytes).
 TARGET_BYTES = 1024 * 1024
+# Terms of a selector, which are read one by one: 10 µs each. kubectl and controllers send a handful.
+TARGET_COMMAS = 20_000
 
 # Names of objects: DNS names, `system:node`, metrics' `*`, and what RBAC names have in the wild: e-mail addresses and
 # the like.
@@ -37,6 +39,10 @@ def check_target(target: bytes) -> None:
         raise refused("target/form", f"the request target {quoted(target)} is not a path. Send a path")
     if _NOT_PRINTABLE.search(target):
         raise refused("target/bytes", f"the request target {quoted(target)} has raw bytes. Percent-encode them")
+    if target.count(b",") + target.count(b"%2C") + target.count(b"%2c") > TARGET_COMMAS:
+        raise refused(
+            "query/terms", f"the request target has more than {TARGET_COMMAS} commas. Send a shorter selector"
+        )
     if b"#" in target:
         raise refused("target/fragment", f"the request target {quoted(target)} has a `#`. Encode it as %23")
 

@@ -67,6 +67,7 @@ RULES: dict[str, Rule] = {
     "query/characters": Rule(
         400, "NUL, control characters or bytes that are not UTF-8 in a parameter", ("1.10", "5.2")
     ),
+    "query/terms": Rule(400, "more terms in a selector than can be read in the time of a request", ("1.18",)),
     "query/parameters": Rule(400, "more parameters than Go's net/url reads", ("1.18",)),
     "query/duplicate": Rule(400, "the server takes the first value of a scalar, others the last", ("1.10", "3.10")),
     "query/misspelt": Rule(
@@ -90,6 +91,7 @@ RULES: dict[str, Rule] = {
     ),
     "framing/transfer-encoding": Rule(400, "only `chunked`, once, on HTTP/1.1", ("2.1",)),
     "framing/both-lengths": Rule(400, "Transfer-Encoding and Content-Length together are read in two ways", ("2.1",)),
+    "framing/trailer": Rule(400, "a trailer that would frame the message anew; the server refuses it too", ("2.2",)),
     "framing/content-length": Rule(
         400, "Content-Length is not one plain number, or not the length of the body", ("2.1",)
     ),

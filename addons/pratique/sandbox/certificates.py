@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAYS = 365
 HOSTS = ("localhost", "kubernetes", "kubernetes.default.svc")
+ADDRESSES = ("127.0.0.1", "::1")
 
 
 def ensure(folder: Path) -> tuple[Path, Path, Path]:
@@ -43,7 +44,7 @@ def _make(authority: Path, certificate: Path, key: Path) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     names = [x509.DNSName(host) for host in HOSTS]
-    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ADDRESSES]
     leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pratique sandbox")])
     leaf = (
         _builder(leaf_name, ca_name, leaf_key)
