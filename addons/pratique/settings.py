@@ -111,8 +111,8 @@ OPTIONS = (
     ),
     Setting(
         "pratique_drain",
-        float,
-        3.0,
+        int,
+        3,
         "seconds",
         "How long open streams get to end when the gateway stops.",
         "Kubernetes sends SIGKILL 30 s after SIGTERM; a stream ends in milliseconds",
@@ -135,8 +135,8 @@ OPTIONS = (
     ),
     Setting(
         "pratique_reload",
-        float,
-        1.0,
+        int,
+        1,
         "seconds",
         "How often the folder of documents is looked at for changes; a bad set keeps the old one.",
         "an operator expects an edit to act at once; 0 switches reloading off",

@@ -180,3 +180,15 @@ def test_an_expiry_is_read_with_its_zone():
     end = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC).timestamp()
     assert clients.authenticate(bearer(GOOD), end - 1).hold_seconds == 0
     refusal(bearer(GOOD), clients, end)
+
+
+def test_an_open_session_holds_as_long_as_its_key_does():
+    agent, old = Client("agent"), Client("agent")
+    assert CLIENTS.holds(agent, KEY.sha256, NOW)
+    assert CLIENTS.holds(old, OLD.sha256, NOW)
+    assert not CLIENTS.holds(old, OLD.sha256, EXPIRES.timestamp())
+    assert not CLIENTS.holds(agent, OTHER.sha256, NOW)
+    assert not CLIENTS.holds(Client("gone"), KEY.sha256, NOW)
+    assert not CLIENTS.holds(Client("keyless"), KEY.sha256, NOW)
+    assert not CLIENTS.holds(None, "0" * 64, NOW)
+    assert not Clients().holds(agent, KEY.sha256, NOW)

@@ -17,12 +17,15 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pratique.kube.channels import STDERR, STDIN, STDOUT
+from pratique.kube.channels import ERROR, STDERR, STDIN, STDOUT
 from pratique.recorder.casts import Cast
 from pratique.tunnel.session import Carried, Closed, Event, Note, Opened, Seen
 
 PROGRESS_SECONDS = 10.0
 """Between two lines about a forwarded connection that goes on: what a crash may cost of its sizes."""
+
+MAX_FAILURE = 1024
+"""Characters of a Status's message that a marker shows."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,7 +97,8 @@ class ExecTape:
             case Seen(channel=channel, data=data):
                 if channel in {STDOUT, STDERR}:
                     self.shown.add(data)
-                return self._cast.event(now, channel, data)
+                said = self._cast.marker(now, failure) if channel == ERROR and (failure := failure_of(data)) else b""
+                return said + self._cast.event(now, channel, data)
             case Note(text=text):
                 return self._cast.marker(now, text)
             case _:
@@ -104,6 +108,23 @@ class ExecTape:
         """The last lines."""
         rest = self._mask_input.close() if self._mask_input is not None else b""
         return (self._cast.event(now, STDIN, rest) if rest else b"") + self._cast.end(now)
+
+
+class _Status(msgspec.Struct):
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+def failure_of(status: bytes) -> str:
+    """What a Status says went wrong, one line; "" for a success, and for an exit code, which the cast tells anyway."""
+    try:
+        found = msgspec.json.decode(status, type=_Status)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return "ended with a text that is no Status"
+    if found.status == "Success" or found.reason == "NonZeroExitCode":
+        return ""
+    return f"failed: {' '.join(found.message.split())[:MAX_FAILURE]}"
 
 
 @dataclass(slots=True)
