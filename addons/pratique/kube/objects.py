@@ -10,13 +10,15 @@ replacement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from pratique.errors import FramingError
+from pratique.kube.arrays import Array, NotInPlaceError, elements, find_array
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import KINDS
 
@@ -37,13 +39,42 @@ class ObjectType(NamedTuple):
     resource: str
 
 
+type Span = tuple[int, int]
+type Change = tuple[int, int, Raw | bytes]
+"""(start, end, what is put there)."""
+type Fields = dict[str, Any]
+"""Top-level fields, undecoded (Raw) where the visitor's `split` did not decode them."""
+
+
 class Visitor(Protocol):
     """What is done at each place. None: leave it as it is."""
 
-    def object(self, raw: Raw) -> Raw | None: ...
+    def split(self, view: memoryview) -> Fields:
+        """The fields of an element. msgspec.MsgspecError if it is no object."""
+
+    def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
+        """The changes in an object `body[start:end]` of the request's type, in which `finds` found `spans`.
+
+        None if they cannot be told without more of the object: then `object` is called.
+        """
+
+    def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:
+        """`fields` are those of `raw`, where the caller has them."""
+
     def status(self, raw: Raw) -> Raw | None: ...
     def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:
         """`row` is the object of the same row, which has been visited."""
+
+    def finds(self, body: bytes, start: int, stop: int, columns: tuple[str, ...] | None) -> Iterator[Span] | None:
+        """Where in `body[start:stop]` (elements of a List, or rows of a Table with these columns) something may have to
+        change, in order. Too many are allowed, one too few is a leak. None: everything is to be looked at.
+        """
+
+    def restart(self) -> None:
+        """The document is visited once more from its beginning: what was counted does not count."""
+
+    def foreign(self, api_version: str, kind: str) -> bool:
+        """Whether objects of this kind need more than those of the request's type."""
 
 
 def type_of_request(attributes: RequestAttributes) -> ObjectType:
@@ -111,12 +142,26 @@ def encode(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-def rewrite(raw: Raw, visitor: Visitor, columns: tuple[str, ...] = ()) -> Raw | None:
+def rewrite(body: bytes, visitor: Visitor, columns: tuple[str, ...] = ()) -> bytes | None:
     """The document with every place rewritten; None if nothing was. FramingError.
 
     `columns`: names of the columns of a Table whose first event was seen before (later ones have none).
     """
-    return _Rewriter(visitor, columns).document(raw, 0)
+    rewriter = _Rewriter(visitor, columns)
+    for name in ("items", "rows"):
+        array = find_array(body, name)
+        if array is None:
+            continue
+        try:
+            return rewriter.array(array, name)
+        except NotInPlaceError:
+            visitor.restart()
+    changed = rewriter.document(Raw(body), 0)
+    return None if changed is None else bytes(changed)
+
+
+# Fields of a document without a kind that make it an envelope.
+_ENVELOPES = frozenset({"items", "rows", "object"})
 
 
 class _Rewriter:
@@ -125,11 +170,12 @@ class _Rewriter:
     def __init__(self, visitor: Visitor, columns: tuple[str, ...]) -> None:
         self._visitor = visitor
         self._columns = columns
+        self._plain_kinds: dict[tuple[bytes, bytes], bool] = {}
 
-    def document(self, raw: Raw, depth: int) -> Raw | None:
+    def document(self, raw: Raw, depth: int, fields: dict[str, Raw] | None = None) -> Raw | None:
         if depth > MAX_NESTING:
             raise FramingError(f"more than {MAX_NESTING} envelopes inside each other")
-        fields = fields_of(raw)
+        fields = fields_of(raw) if fields is None else fields
         if fields is None:
             return self._visitor.object(raw)
         kind = string_of(fields.get("kind"))
@@ -142,7 +188,62 @@ class _Rewriter:
         inside = self._visitor.status(raw) if kind == "Status" else None
         if kind == "AdmissionReview":
             inside = self._review(fields, depth)
-        return self._visitor.object(inside or raw) or inside
+        changed = self._visitor.object(raw, fields) if inside is None else self._visitor.object(inside)
+        return changed or inside
+
+    # --- in place ---
+
+    def array(self, array: Array, name: str) -> bytes | None:
+        """A List or a Table whose elements are cut out of the body one by one. NotInPlaceError."""
+        kind = string_of(array.rest.get("kind"))
+        table = kind == "Table" or (name == "rows" and "columnDefinitions" in array.rest)
+        if table != (name == "rows") or not (table or not kind or kind.endswith("List")):
+            raise NotInPlaceError
+        if table:
+            columns = columns_of(array.rest) or self._columns
+            return _spliced(array, None, self._changes(array, columns), name)
+        head = self._visitor.object(encode(array.rest)) if array.rest else None
+        return _spliced(array, head, self._changes(array, None), name)
+
+    def _changes(self, array: Array, columns: tuple[str, ...] | None) -> Iterator[Change]:
+        """Of each element that changes, in order."""
+        body, visitor = array.body, self._visitor
+        view, spans = memoryview(body), _Spans(visitor.finds(body, array.start, array.stop, columns))
+        for start, end, fields in elements(array, visitor.split):
+            found = spans.before(end)
+            plain = columns is not None or self._is_plain(fields)
+            if plain and found is not None and not found:
+                continue
+            if (
+                plain
+                and columns is None
+                and found
+                and (edits := visitor.edits(body, start, end, fields, found)) is not None
+            ):
+                yield from edits
+                continue
+            if columns is not None:
+                changed = self._row_fields(fields, columns, 0)
+            elif plain:
+                changed = visitor.object(Raw(view[start:end]), fields)
+            else:
+                changed = self.document(Raw(view[start:end]), 1, fields)
+            if changed is not None:
+                yield start, end, changed
+
+    def _is_plain(self, fields: dict[str, Raw]) -> bool:
+        """An object of the request's own type, or of a type with no other rules: no envelope."""
+        if "kind" not in fields:
+            return fields.keys().isdisjoint(_ENVELOPES)
+        key = (bytes(fields["kind"]), bytes(fields.get("apiVersion", b"")))
+        known = self._plain_kinds.get(key)
+        if known is None:
+            kind, version = string_of(fields["kind"]), string_of(fields.get("apiVersion"))
+            envelope = kind in GENERIC_KINDS or kind == "AdmissionReview" or kind.endswith("List")
+            known = self._plain_kinds[key] = not envelope and not self._visitor.foreign(version, kind)
+        return known and ("rows" not in fields or "columnDefinitions" not in fields)
+
+    # --- decoded, level by level ---
 
     def _list(self, fields: dict[str, Raw], depth: int) -> Raw | None:
         items = _each(fields["items"], lambda item: self.document(item, depth + 1))
@@ -164,6 +265,9 @@ class _Rewriter:
         fields = fields_of(raw)
         if fields is None:
             raise FramingError("a row of a Table that is no object")
+        return self._row_fields(fields, columns, depth)
+
+    def _row_fields(self, fields: dict[str, Raw], columns: tuple[str, ...], depth: int) -> Raw | None:
         inner = fields.get("object")
         inner = None if inner is None or is_null(inner) else inner
         changed: dict[str, Raw | None] = {}
@@ -183,6 +287,45 @@ class _Rewriter:
             if name in request and not is_null(request[name])
         }
         return _replaced(fields, {"request": _replaced(request, inner)})
+
+
+class _Spans:
+    """Finds in a body, handed out element by element."""
+
+    def __init__(self, spans: Iterator[Span] | None) -> None:
+        self._spans = spans
+        self._next = next(spans, None) if spans is not None else None
+
+    def before(self, end: int) -> list[Span] | None:
+        """Those before `end` that were not handed out yet; None if nobody looked."""
+        if self._spans is None:
+            return None
+        found: list[Span] = []
+        while self._next is not None and self._next[0] < end:
+            found.append(self._next)
+            self._next = next(self._spans, None)
+        return found
+
+
+def _spliced(array: Array, head: Raw | None, changes: Iterator[Change], name: str) -> bytes | None:
+    """The body with the changes in it. One copy: the changed elements are not kept beside it."""
+    sink, view, done = io.BytesIO(), memoryview(array.body), 0
+    if head is not None:
+        sink.write(memoryview(head)[:-1])
+        sink.write(f',"{name}":['.encode() if len(head) > len(b"{}") else f'"{name}":['.encode())
+        done = array.start
+    for start, end, changed in changes:
+        sink.write(view[done:start])
+        sink.write(changed)
+        done = end
+    if not done:
+        return None
+    if head is None:
+        sink.write(view[done:])
+    else:
+        sink.write(view[done : array.stop])
+        sink.write(b"]}")
+    return sink.getvalue()
 
 
 def _each(raw: Raw, change: Callable[[Raw], Raw | None]) -> Raw | None:

@@ -54,12 +54,13 @@ class Path:
     """A compiled JSONPath.
 
     `steps`: field names (alternatives in a tuple), `Wild.ANY` for one child, `Wild.DEEP` for any depth. `whole`: a
-    filter reads `$`, so the path can only be followed on the whole object.
+    filter reads `$`, so the path can only be followed on the whole object. `plain`: fields and `*`, nothing else.
     """
 
     text: str
     steps: tuple[Names | Wild, ...]
     whole: bool
+    plain: bool
     step: Step
 
     def find(self, root: Any) -> list[Match]:
@@ -79,7 +80,7 @@ def compile_path(text: str) -> Path:
         tree = parse(text)
     except (JSONPathError, TypeError, AttributeError, ValueError) as error:
         raise PathError(f"`{text}` is not a JSONPath: {error}") from None
-    return Path(text, tuple(_flat(tree)), _reads_root(tree), _compile(tree))
+    return Path(text, tuple(_flat(tree)), _reads_root(tree), _is_plain(tree), _compile(tree))
 
 
 def _flat(node: Any) -> Iterator[Names | Wild]:
@@ -92,6 +93,12 @@ def _flat(node: Any) -> Iterator[Names | Wild]:
         yield tuple(node.fields)
     elif not isinstance(node, Root | This):
         yield Wild.ANY
+
+
+def _is_plain(node: Any) -> bool:
+    if isinstance(node, Child):
+        return _is_plain(node.left) and _is_plain(node.right)
+    return isinstance(node, Root | This | Fields | Wildcard)
 
 
 def _reads_root(node: Any) -> bool:

@@ -22,6 +22,8 @@ import re
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Literal
 from urllib.parse import quote
 
@@ -65,8 +67,11 @@ class KnownValues:
 
     def add(self, value: str, *, encoded: bool = False) -> None:
         """Remembers a value; `encoded`: it is base64, and what it decodes to is remembered."""
-        if MIN_LENGTH <= len(value) <= MAX_VALUE:
-            self._new.append((value, encoded))
+        self._new.append((value, encoded))
+
+    def add_all(self, values: Iterable[str], *, encoded: bool) -> None:
+        """The same for many."""
+        self._new.extend(zip(values, repeat(encoded)))
 
     @property
     def empty(self) -> bool:
@@ -124,6 +129,8 @@ class KnownValues:
         with self._lock:
             while self._new:
                 value, encoded = self._new.popleft()
+                if not MIN_LENGTH <= len(value) <= MAX_VALUE:
+                    continue
                 for line in _lines(value, encoded=encoded):
                     self._remember(line)
 

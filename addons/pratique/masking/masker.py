@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from msgspec import Raw
-
 from pratique.errors import FramingError, MaskError
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.objects import ObjectType, columns_of, fields_of, rewrite, type_of_request
 from pratique.kube.watch import MAX_EVENT, EventLines
 from pratique.masking.body import DocumentMasker
+from pratique.masking.hits import Hits, summary
 from pratique.masking.known import KnownValues
 from pratique.masking.mask import Mask
 from pratique.masking.patterns import PatternSet
@@ -48,19 +47,11 @@ class Masked:
         return summary(self.hits)
 
 
-def summary(hits: dict[str, int]) -> str:
-    """`3 values masked (default/secret-data: 3)`."""
-    if not hits:
-        return ""
-    total = sum(hits.values())
-    return f"{total} value{'s' if total > 1 else ''} masked ({', '.join(f'{rule}: {hits[rule]}' for rule in sorted(hits))})"
-
-
 class Stream(Protocol):
     """Bytes in, bytes that can be shown out. `hits` grows."""
 
     @property
-    def hits(self) -> dict[str, int]: ...
+    def hits(self) -> Hits: ...
     @property
     def waits(self) -> bool: ...
     def feed(self, data: bytes) -> bytes: ...
@@ -146,14 +137,14 @@ class Masker:
     def _document(self, body: bytes) -> Masked:
         known = self._scope.known
         document = DocumentMasker(self._scope, search_known=not known.empty and known.search(body))
-        masked = rewrite(Raw(body), document)
-        return Masked(body if masked is None else bytes(masked), document.hits)
+        masked = rewrite(body, document)
+        return Masked(body if masked is None else masked, document.hits)
 
     def _plain(self, body: bytes) -> Masked:
-        hits = _Hits()
+        hits = Hits()
         return Masked(self._text_masker(hits).mask_bytes(body), hits)
 
-    def _text_masker(self, hits: _Hits) -> TextMasker:
+    def _text_masker(self, hits: Hits) -> TextMasker:
         return TextMasker(self._scope.patterns, self._scope.known, self._scope.mask, hits.count)
 
     def watch_stream(self, limit: int = MAX_EVENT) -> Stream:
@@ -170,7 +161,7 @@ class Masker:
 
     def mask_text(self, text: str) -> str:
         """Messages of a Status, texts of approvals, names of recordings."""
-        return self._text_masker(_Hits()).mask_text(text) if self._applies else text
+        return self._text_masker(Hits()).mask_text(text) if self._applies else text
 
     def mask_warning(self, value: str) -> str:
         """The value of a `Warning` header: servers quote values there (leaks.md C15, H1)."""
@@ -181,11 +172,6 @@ class Masker:
         return [(name, self.mask_warning(value) if name.lower() == "warning" else value) for name, value in headers]
 
 
-class _Hits(dict[str, int]):
-    def count(self, rule: str) -> None:
-        self[rule] = self.get(rule, 0) + 1
-
-
 class WatchStream:
     """A watch, event by event: a complete event leaves at once, memory is one event."""
 
@@ -194,7 +180,7 @@ class WatchStream:
         self._lines = EventLines(limit)
         self._columns: tuple[str, ...] = ()
         self._table: bool | None = None  # not known before the first event
-        self.hits: dict[str, int] = {}
+        self.hits = Hits()
 
     def feed(self, data: bytes) -> bytes:
         """The events that `data` completes, masked. MaskError."""
@@ -229,23 +215,21 @@ class WatchStream:
             self._table = b'"Table"' in line
             self._columns = (columns_of(fields) if self._table else ()) or self._columns
         document = DocumentMasker(self._scope, search_known=not known.empty and known.search(line))
-        masked = rewrite(Raw(line), document, self._columns)
-        for rule, count in document.hits.items():
-            self.hits[rule] = self.hits.get(rule, 0) + count
-        return (line if masked is None else bytes(masked)) + b"\n"
+        masked = rewrite(line, document, self._columns)
+        self.hits.add(document.hits)
+        return (line if masked is None else masked) + b"\n"
 
 
 class MaskedText(TextStream):
     """A `TextStream` with its own counts."""
 
     def __init__(self, masker: _MaskerOf) -> None:
-        hits = _Hits()
-        self.hits: dict[str, int] = hits
+        self.hits = hits = Hits()
         super().__init__(masker(hits))
 
 
 class _MaskerOf(Protocol):
-    def __call__(self, hits: _Hits, /) -> TextMasker: ...
+    def __call__(self, hits: Hits, /) -> TextMasker: ...
 
 
 class PassStream:
@@ -254,7 +238,7 @@ class PassStream:
     waits = False
 
     def __init__(self) -> None:
-        self.hits: dict[str, int] = {}
+        self.hits = Hits()
 
     def feed(self, data: bytes) -> bytes:
         return data

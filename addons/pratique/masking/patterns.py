@@ -148,6 +148,16 @@ def compile_re2(text: str) -> re2._Regexp:
         raise PatternError(f"`{text}` is not an RE2 regular expression: {error}") from None
 
 
+def compile_hint(text: str) -> re2._Regexp:
+    """For raw JSON, where a line end may stand between a name and its value."""
+    options = re2_options()
+    options.never_nl = False
+    try:
+        return re2.compile(text.encode(), options)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise PatternError(f"`{text}` is not an RE2 regular expression: {error}") from None
+
+
 class PatternSet:
     """Several patterns as one expression. Immutable, so safe in threads."""
 

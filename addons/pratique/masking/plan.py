@@ -1,27 +1,31 @@
-r"""The rules for objects of one type, compiled: what is looked for in the raw bytes, what is done with a decoded object.
+r"""The rules for objects of one type, compiled: what is looked for in the raw bytes, what is done with an object.
 
-Belongs here: byte prefilters, the order of rules, base64 or text. Not here: which rules match (`rules.py`), envelopes
-(`pratique.kube.objects`), the object's way through one request (`masker.py`).
+Belongs here: byte prefilters, the order of rules, base64 or text. Not here: which rules match (`rules.py`), the tree of
+plain paths (`nodes.py`), envelopes (`pratique.kube.objects`), the object's way through one request (`body.py`).
 
-Speed comes from not decoding: a rule that cannot touch an object (or a top-level field of one) is seen by an
-expression over the raw bytes. INVARIANT: such an expression may find too much, never too little. It is exact because
-API servers escape only `"`, `\`, control characters, `<`, `>`, `&` and U+2028/9; any other escape counts as found.
+Speed comes from not decoding: a rule that cannot touch an object (or a part of one) is seen by an expression over the
+raw bytes. INVARIANT: such an expression may find too much, never too little, and starts inside the map or list that
+the rule is about. It is exact because API servers escape only `"`, `\`, control characters, `<`, `>`, `&` and
+U+2028/9; any other escape counts as found.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
+import msgspec
+from msgspec import UNSET, Raw, UnsetType, field
+from msgspec.structs import astuple
 
 from pratique.kube.objects import ObjectType
-from pratique.masking.jsonpath import Match, Path, Wild
-from pratique.masking.keys import KeyNames
-from pratique.masking.patterns import GENERAL, PATTERNS, Pattern, PatternSet, compile_re2
+from pratique.masking.jsonpath import Match, Path
+from pratique.masking.keys import PAIR_VALUES, KeyNames
+from pratique.masking.nodes import Node, build
+from pratique.masking.patterns import GENERAL, PATTERNS, Pattern, PatternSet, compile_hint
 
 if TYPE_CHECKING:
     from pratique.masking.rules import MaskRule
@@ -33,6 +37,16 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:/@-]+\Z")
 _BYTES = {("", "secrets"): "data", ("", "configmaps"): "binaryData"}
 # A Secret inside another object (manifests in custom resources): masked by the rules for Secrets.
 NESTED_SECRET = r'"kind"\s*:\s*"Secret"'  # noqa: S105 - a kind
+# Top-level fields that say what an object is.
+NAMING = frozenset({"apiVersion", "kind"})
+# Fields of the objects that are nothing but values.
+_COMMON_FIELDS = ("metadata", "kind", "apiVersion", "type", "immutable")
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_REMEMBERED = 1024  # combinations of top-level names; they come from the cluster, so they are bounded
+ANYWHERE = (0, 0)
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+
+type Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +56,40 @@ class PathRule:
     rule: MaskRule
     path: Path
     encoded: bool
+
+
+class Finder:
+    """An expression over raw JSON. Without one ("": none can be made) everything counts as found."""
+
+    def __init__(self, hints: Iterable[str]) -> None:
+        listed = list(hints)
+        self._nothing = not listed
+        self._regex = None if self._nothing or "" in listed else compile_hint("|".join([*listed, _HIDING]))
+
+    @property
+    def knows(self) -> bool:
+        """It can tell where."""
+        return self._nothing or self._regex is not None
+
+    def finds(self, text: bytes | memoryview) -> bool:
+        """Whether anything is found."""
+        return not self._nothing if self._regex is None else self._regex.search(text) is not None
+
+    def each(self, text: bytes, start: int, stop: int) -> Iterator[Span]:
+        """Spans of what is found in `text[start:stop]`, in order, one at a time; of nothing if it does not know."""
+        if self._regex is not None:
+            for match in self._regex.finditer(text, start, stop):
+                yield match.span()
+
+    def all(self, text: bytes) -> list[Span]:
+        """Spans of what is found; [ANYWHERE] if it may be anywhere."""
+        spans = list(self.each(text, 0, len(text))) if self.knows else [ANYWHERE]
+        return [ANYWHERE] if hides(text, spans) else spans
+
+
+def hides(text: bytes, spans: Sequence[Span]) -> bool:
+    """Whether one of the finds is an escape that may hide others."""
+    return any([text[start] == _BACKSLASH for start, _ in spans])  # a list: there are few
 
 
 class Plan:
@@ -59,8 +107,20 @@ class Plan:
             for path in rule.paths
         ]
         self.searches = [rule for rule in self.rules if rule.keys or rule.patterns]
-        self.whole = any(path.path.whole for path in self.paths) or any(p.whole for r in self.searches for p in r.paths)
-        self._hints: dict[str, Callable[[Raw | bytes | memoryview], bool]] = {}
+        deep = tuple(rule for rule in self.searches if not rule.paths)
+        self.any_depth = bool(deep)
+        """There are rules that search a whole object."""
+        self.keyed = tuple(rule for rule in deep if rule.keys)
+        self.key_names = [rule.keys for rule in deep if rule.keys]
+        self.patterned = patterned_by(deep)
+        # Path rules as a tree of fields; None if there is one that needs a decoded object.
+        self.nodes = build(self.paths, [rule for rule in self.searches if rule.paths], deep=self.any_depth)
+        self.values = frozenset(name for name, node in (self.nodes or {}).items() if node.is_values and not deep)
+        """Top-level fields whose values are all masked, so that nothing is left to find in them."""
+        self.done = self.values | {"metadata", *NAMING}
+        """Top-level fields in which the rules for any depth find nothing (annotations hang at their node)."""
+        self._clean_names: dict[tuple[str, ...], bool] = {}
+        self._finders: dict[MaskRule, Finder] = {}
 
     @property
     def empty(self) -> bool:
@@ -71,35 +131,6 @@ class Plan:
             return rule.as_ == "base64"
         kind = (self.kind.group, self.kind.resource.partition("/")[0])
         return bool(path.steps) and path.steps[0] == (_BYTES.get(kind, ""),)
-
-    def may_touch(self, raw: Raw | bytes | memoryview, field: str | None = None) -> bool:
-        """Whether a rule may change this object, or this top-level field of it. Never a false no."""
-        key = field if field in self._fields else ("" if field is not None else "*")
-        test = self._hints.get(key)
-        if test is None:
-            test = self._hints[key] = self._compile_hint(None if key == "*" else key)
-        return test(raw)
-
-    @cached_property
-    def _fields(self) -> frozenset[str]:
-        """Top-level fields that some path names."""
-        paths = [rule.path for rule in self.paths] + [path for rule in self.searches for path in rule.paths]
-        return frozenset(name for path in paths for name in path.top or ())
-
-    def _compile_hint(self, field: str | None) -> Callable[[Raw | bytes | memoryview], bool]:
-        """`field`: a name that paths know, "" for any other, None for the whole object (whose bytes hold the names)."""
-        hints = [_path_hint(entry.path, field) for entry in self.paths if _enters(entry.path, field)]
-        for rule in self.searches:
-            if not rule.paths or any(_enters(path, field) for path in rule.paths):
-                hints += _search_hints(rule)
-        if self.rules and field is None:
-            hints.append(NESTED_SECRET)
-        if not hints:
-            return lambda _raw: False
-        if "" in hints:
-            return lambda _raw: True
-        search = compile_re2("|".join([*hints, _HIDING])).search
-        return lambda raw: search(memoryview(raw)) is not None
 
     @cached_property
     def keys(self) -> tuple[KeyNames, ...]:
@@ -112,11 +143,102 @@ class Plan:
         own = [pattern for rule in self.rules for pattern in rule.patterns]
         return pattern_set((*own, *(PATTERNS[name] for name in GENERAL)))
 
+    # --- what raw bytes tell ---
+
     @cached_property
-    def any_depth(self) -> tuple[list[MaskRule], list[MaskRule]]:
-        """Rules that search whole objects: with key names, with patterns."""
-        rules = [rule for rule in self.searches if not rule.paths]
-        return [rule for rule in rules if rule.keys], [rule for rule in rules if rule.patterns]
+    def split(self) -> Callable[[memoryview], dict[str, Any]]:
+        """The fields of an object, read once: `values` decoded, all others raw. msgspec.MsgspecError if it is none."""
+        if not self.values:
+            return _FIELDS.decode
+        names = (*sorted(self.values), *_COMMON_FIELDS)
+        types = [(dict[str, str] if name in self.values else Raw) | UnsetType for name in names]
+        fields = [(f"f{index}", kind, field(default=UNSET, name=names[index])) for index, kind in enumerate(types)]
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Element", fields, forbid_unknown_fields=True))
+
+        def split(view: memoryview) -> dict[str, Any]:
+            try:
+                values = astuple(decoder.decode(view))
+            except msgspec.ValidationError:  # an unknown field, or values that are no strings
+                return _FIELDS.decode(view)
+            return {name: value for name, value in zip(names, values, strict=True) if value is not UNSET}
+
+        return split
+
+    @cached_property
+    def eager(self) -> bool:
+        """Some rule has something to do in about every object of the type: looking for it first is wasted."""
+        return self.nodes is None or any(node.is_values or node.whole for node in self.nodes.values())
+
+    @cached_property
+    def _hints(self) -> list[str]:
+        hints = [hint for name, node in (self.nodes or {}).items() for hint in _node_hints(node, (name,))]
+        hints += [hint for rule in self.searches for hint in _search_hints(rule)]
+        return [*hints, NESTED_SECRET] if self.rules else []
+
+    @cached_property
+    def objects(self) -> Finder:
+        """What any rule may find in objects of the type."""
+        return Finder(self._hints)
+
+    @cached_property
+    def rows(self) -> Finder:
+        """The same for rows of a Table, whose cells are text."""
+        return Finder([*self._hints, self.text_patterns.hint])
+
+    @cached_property
+    def cells(self) -> Finder:
+        """What text patterns may find in the raw cells of a row."""
+        return Finder([self.text_patterns.hint])
+
+    def finder(self, rule: MaskRule) -> Finder:
+        """What a rule that looks inside may find in a map or list."""
+        found = self._finders.get(rule)
+        if found is None:
+            found = self._finders[rule] = Finder(_search_hints(rule))
+        return found
+
+    @cached_property
+    def deep(self) -> Finder:
+        """What the rules for any depth may find in a map or list, and Secrets in it."""
+        hints = [hint for rule in self.searches if not rule.paths for hint in _search_hints(rule)]
+        return Finder([*hints, NESTED_SECRET] if self.rules else [])
+
+    def touches_root(self, fields: dict[str, Raw]) -> bool:
+        """Whether rules for any depth may have something to do beside the maps and lists of an object."""
+        if not self.any_depth:
+            return False
+        names = tuple(fields)
+        clean = self._clean_names.get(names)
+        if clean is None:
+            clean = not any(rule.keys.matches(name) for rule in self.keyed if rule.keys for name in names)
+            clean = clean and not any(name in names for name in PAIR_VALUES)
+            if len(self._clean_names) >= _REMEMBERED:
+                self._clean_names = {}
+            self._clean_names[names] = clean
+        if not clean:
+            return True
+        texts = [raw for name, raw in fields.items() if name not in NAMING and memoryview(raw)[0] == _QUOTE]
+        return bool(texts) and self.deep.finds(b",".join(texts))
+
+
+@dataclass(frozen=True, slots=True)
+class Patterned:
+    """The patterns of some rules as one set, and the id of the rule that each is counted for."""
+
+    patterns: PatternSet
+    rules: dict[str, str]
+
+
+_PATTERNED: dict[tuple[MaskRule, ...], Patterned | None] = {}
+
+
+def patterned_by(rules: tuple[MaskRule, ...]) -> Patterned | None:
+    """None if they have no patterns. Remembered: combinations come from policies, not from clients."""
+    if rules not in _PATTERNED:
+        patterns = tuple(pattern for rule in rules for pattern in rule.patterns)
+        names = {pattern.name: rule.id for rule in reversed(rules) for pattern in rule.patterns}
+        _PATTERNED[rules] = Patterned(pattern_set(patterns), names) if patterns else None
+    return _PATTERNED[rules]
 
 
 _SETS: dict[tuple[Pattern, ...], PatternSet] = {}
@@ -130,19 +252,15 @@ def pattern_set(patterns: tuple[Pattern, ...]) -> PatternSet:
     return found
 
 
-def _enters(path: Path, field: str | None) -> bool:
-    top = path.top
-    return field is None or top is None or field in top
-
-
-def _path_hint(path: Path, field: str | None) -> str:
-    """The longest name on the path, as a key; "" if there is none. Inside a field, only names after the first count."""
-    steps = path.steps[1:] if field is not None and path.top is not None else path.steps
-    names = [step for step in steps if not isinstance(step, Wild) and all(map(_PLAIN_NAME.match, step))]
-    if not names:
-        return ""
-    best = max(names, key=lambda step: min(map(len, step)))
-    return rf'"(?:{"|".join(map(re.escape, best))})"\s*:'
+def _node_hints(node: Node, names: tuple[str, ...]) -> Iterator[str]:
+    """One for each value that a rule takes whole: the longest name on the way to it, as a key."""
+    if node.whole:
+        plain = [name for name in names if _PLAIN_NAME.match(name)]
+        yield rf'"{re.escape(max(plain, key=len))}"\s*:' if plain else ""
+    for name, child in node.children.items():
+        yield from _node_hints(child, (*names, name))
+    if node.each is not None:
+        yield from _node_hints(node.each, names)
 
 
 def _search_hints(rule: MaskRule) -> list[str]:

@@ -19,18 +19,24 @@ from pratique.masking.known import KnownValues
 from pratique.masking.mask import NUMBER, Mask
 
 _CERTIFICATES = re.compile(
-    r"\s*(?:-----BEGIN (?:TRUSTED )?CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END (?:TRUSTED )?CERTIFICATE-----\s*)+\Z"
+    r"(?:-----BEGIN (?:TRUSTED )?CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END (?:TRUSTED )?CERTIFICATE-----\s*)+\Z"
 )
+# How they begin, and how their base64 does: told without decoding.
+_BEGIN = "-----BEGIN "
+_BEGIN_BASE64 = "LS0tLS1CRUdJTi"
 _DROP = object()
 
 
 class Replacer:
-    """Replaces values of one body. `hit` is called once per replaced value."""
+    """Replaces values of one body. `count` is called with the rule and how many values it replaced."""
 
-    def __init__(self, mask: Mask, known: KnownValues, hit: Callable[[str], None]) -> None:
+    def __init__(self, mask: Mask, known: KnownValues, client: str, count: Callable[[str, int], None]) -> None:
         self.mask = mask
         self._known = known
-        self._hit = hit
+        self._client = client
+        self._count = count
+        self._masks = {mask.text, mask.base64}
+        self._lengths = {0, *map(len, self._masks)}
         self.seen: list[str] = []  # strings that were replaced, for the echo check of the same object
 
     def replace(
@@ -45,41 +51,62 @@ class Replacer:
         else:
             parent[key] = masked
 
+    def replace_values(self, values: dict[str, str], rule: str, *, encoded: bool, keep_certificates: bool) -> bool:
+        """All values of a map of strings, as `replace` does it; whether there was one."""
+        mask, masks, lengths = (self.mask.base64 if encoded else self.mask.text), self._masks, self._lengths
+        begin = (_BEGIN_BASE64 if encoded else _BEGIN) if keep_certificates else None
+        taken = []
+        for key, value in values.items():
+            if len(value) in lengths and (not value or value in masks):
+                continue
+            if begin is not None and value.startswith(begin) and is_certificate(value, encoded=encoded):
+                continue
+            taken.append(value)
+            values[key] = mask
+        if taken:
+            self._known.add_all(taken, encoded=encoded)
+            self.seen += taken
+            self._count(rule, len(taken))
+        return bool(taken)
+
+    def client(self, parent: Any, key: Any, value: Any, rule: str) -> None:
+        """The name of the client who asks, in place of the gateway's own."""
+        if isinstance(value, str) and value != self._client:
+            parent[key] = self._client
+            self._count(rule, 1)
+
     def drop(self, parent: Any, key: Any, rule: str) -> None:
         del parent[key]
-        self._hit(rule)
+        self._count(rule, 1)
 
     def flag(self, parent: Any, key: Any, value: str, rule: str) -> None:
         """`--password=…`: what follows the `=`."""
         name, _, rest = value.partition("=")
         if rest != self.mask.text:
             self._remember(rest, encoded=False)
-            self._hit(rule)
+            self._count(rule, 1)
             parent[key] = f"{name}={self.mask.text}"
 
     def _masked(self, value: Any, rule: str, *, encoded: bool) -> Any:
         if isinstance(value, str):
             return self._string(value, rule, encoded=encoded)
         if isinstance(value, bool):
-            self._hit(rule)
+            self._count(rule, 1)
             return _DROP
         if isinstance(value, int | float):
             if value != NUMBER:
-                self._hit(rule)
+                self._count(rule, 1)
             return NUMBER
         if isinstance(value, dict | list):
             self._below(value, rule, encoded=encoded)
         return value
 
     def _string(self, value: str, rule: str, *, encoded: bool) -> str:
-        mask = self.mask.base64 if encoded else self.mask.text
-        if not value:
+        if not value or value in self._masks:  # by another rule, which knew which form is due
             return value
-        if value in {self.mask.text, self.mask.base64}:  # by another rule: only the form may change
-            return mask
         self._remember(value, encoded=encoded)
-        self._hit(rule)
-        return mask
+        self._count(rule, 1)
+        return self.mask.base64 if encoded else self.mask.text
 
     def _remember(self, value: str, *, encoded: bool) -> None:
         self._known.add(value, encoded=encoded)
@@ -104,6 +131,8 @@ class Replacer:
 
 def is_certificate(value: str, *, encoded: bool) -> bool:
     """Nothing but PEM certificates: public by nature. A bundle with a private key is not."""
+    if not value.startswith(_BEGIN_BASE64 if encoded else _BEGIN):
+        return False
     if encoded:
         try:
             value = base64.b64decode(value, validate=True).decode("ascii")

@@ -29,7 +29,10 @@ from pratique.masking.plan import Plan
 KIND = "MaskPolicy"
 _PLANS = 4096  # compiled plans that are remembered; types and namespaces come from clients, so they are bounded
 
-type As = Literal["auto", "base64", "string", "json", "drop"]
+type As = Literal["auto", "base64", "string", "json", "drop", "client"]
+
+# These take a value whole, so they need to know where it is.
+_WHOLE = frozenset({"json", "drop", "client"})
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -54,7 +57,8 @@ class PatternSpec(Spec, frozen=True):
 class RuleSpec(Spec, frozen=True):
     """One rule.
 
-    `as`: auto (keeps the type; base64 where Kubernetes has bytes), base64, string, json (JSON inside a string), drop.
+    `as`: auto (keeps the type; base64 where Kubernetes has bytes), base64, string, json (JSON inside a string), drop,
+    client (the name of the client who asks).
     `keep: [certificates]` leaves values that are nothing but PEM certificates.
     """
 
@@ -258,9 +262,9 @@ class _Compiler:
             self._error(f"rule name `{rule.name}` is empty or has a `/`", "Choose another", "name")
         if not rule.json_paths and not rule.key_names and not rule.patterns:
             self._error(f"rule `{rule.name}` says neither where nor what", "Add jsonPaths, keyNames or patterns")
-        if (rule.key_names or rule.patterns) and rule.as_ in {"json", "drop"}:
+        if (rule.key_names or rule.patterns) and rule.as_ in _WHOLE:
             self._error(f"`as: {rule.as_}` does not go with keyNames or patterns", "Use two rules", "as")
-        if rule.as_ in {"json", "drop"} and not rule.json_paths:
+        if rule.as_ in _WHOLE and not rule.json_paths:
             self._error(f"`as: {rule.as_}` needs jsonPaths", "Say which fields", "as")
         if rule.patterns and rule.as_ == "base64":
             self._error("patterns cannot look into base64", "Use jsonPaths or keyNames", "as")

@@ -37,33 +37,47 @@ def walk(roots: Iterable[Any], keys: Sequence[KeyNames], found: OnKey, *, collec
     Returns the other strings if `collect`. A flag is `--name=value`, of which only what follows the `=` is meant.
     """
     slots: list[Slot] = []
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if type(node) is dict:
-            _map(node, keys, found, stack, slots if collect else None)
-        elif type(node) is list:
-            _list(node, keys, found, stack, slots if collect else None)
+    _descend(list(roots), keys, found, slots if collect else None)
     return slots
 
 
-def starts(document: dict[str, Any]) -> list[Any]:
-    """Where a walk over a whole object starts: all of it but the metadata that names it."""
-    metadata = document.get("metadata")
+def walk_object(
+    document: Any, keys: Sequence[KeyNames], found: OnKey, *, collect: bool, labels: bool = False
+) -> list[Slot]:
+    """The same for an API object: all of it but the metadata that names it. `labels`: those as well."""
+    metadata = document.get("metadata") if isinstance(document, dict) else None
     if not isinstance(metadata, dict):
-        return [document]
-    below = [metadata[name] for name in _METADATA_WALKED if name in metadata]
-    return [
-        {name: value for name, value in document.items() if name != "metadata" and type(value) in {dict, list}},
-        *below,
-    ]
+        return walk([document], keys, found, collect=collect)
+    slots: list[Slot] = []
+    stack = [metadata[name] for name in _METADATA_WALKED if name in metadata]
+    if labels and "labels" in metadata:
+        stack.append(metadata["labels"])
+    _map(document, keys, found, stack, slots if collect else None, leave="metadata")
+    _descend(stack, keys, found, slots if collect else None)
+    return slots
+
+
+def _descend(stack: list[Any], keys: Sequence[KeyNames], found: OnKey, slots: list[Slot] | None) -> None:
+    while stack:
+        node = stack.pop()
+        if type(node) is dict:
+            _map(node, keys, found, stack, slots)
+        elif type(node) is list:
+            _list(node, keys, found, stack, slots)
 
 
 def _map(
-    node: dict[str, Any], keys: Sequence[KeyNames], found: OnKey, stack: list[Any], slots: list[Slot] | None
+    node: dict[str, Any],
+    keys: Sequence[KeyNames],
+    found: OnKey,
+    stack: list[Any],
+    slots: list[Slot] | None,
+    leave: str | None = None,
 ) -> None:
     for key, value in list(node.items()):
         kind = type(value)
+        if key == leave:
+            continue
         rule = _rule(keys, key)
         if kind is dict:
             stack.append(value)
