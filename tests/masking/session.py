@@ -39,7 +39,7 @@ class Session:
         return Masker(self.mask_set, request_attributes(method, target.encode()), self.client, self.known)
 
     def body(self, target: str, document: Any, method: str = "GET", content_type: str = "application/json") -> Masked:
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        body = document if isinstance(document, bytes) else json.dumps(document, separators=(",", ":")).encode()
         return self.masker(target, method).mask_body(content_type, body)
 
     def json(self, target: str, document: Any, method: str = "GET") -> Any:

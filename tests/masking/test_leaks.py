@@ -44,7 +44,7 @@ def check(session: Session, target: str, document: Any, method: str = "GET") -> 
 
 
 def event(kind: str, document: Any) -> bytes:
-    return json.dumps({"type": kind, "object": document}).encode() + b"\n"
+    return json.dumps({"type": kind, "object": document}, separators=(",", ":")).encode() + b"\n"
 
 
 # --- A: representations ---
@@ -545,7 +545,7 @@ def test_f4_logs_are_masked_by_line(session: Session) -> None:
     ],
 )
 def test_what_holds_no_value_is_returned_byte_for_byte(session: Session, target: str, document: Any) -> None:
-    body = json.dumps(document).encode()
+    body = json.dumps(document, separators=(",", ":")).encode()
     masked = session.body(target, body)
     assert masked.body == body
     assert masked.hits == {}

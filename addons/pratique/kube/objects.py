@@ -11,14 +11,14 @@ replacement.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from pratique.errors import FramingError
-from pratique.kube.arrays import Array, NotInPlaceError, elements, find_array
+from pratique.kube.arrays import Array, NotInPlaceError, find_array, groups, touched
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import KINDS
 
@@ -48,6 +48,9 @@ type Fields = dict[str, Any]
 
 class Visitor(Protocol):
     """What is done at each place. None: leave it as it is."""
+
+    def run(self, body: bytes, start: int, end: int) -> bytes | None:
+        """Elements `body[start:end]` with commas between them, masked; None if they are to be handed over one by one."""
 
     def split(self, view: memoryview) -> Fields:
         """The fields of an element. msgspec.MsgspecError if it is no object."""
@@ -98,7 +101,7 @@ def _plural(kind: str) -> str:
 def fields_of(raw: Raw | bytes) -> dict[str, Raw] | None:
     """The top-level fields, undecoded; None if it is no object. FramingError if it is not JSON."""
     try:
-        return _FIELDS.decode(raw)
+        return FIELDS.decode(raw)
     except msgspec.ValidationError:
         _require_json(raw)
         return None
@@ -115,7 +118,7 @@ def _require_json(raw: Raw | bytes) -> None:
 
 
 _ANY = msgspec.json.Decoder(Raw)
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 
 
@@ -164,6 +167,19 @@ def rewrite(body: bytes, visitor: Visitor, columns: tuple[str, ...] = ()) -> byt
 _ENVELOPES = frozenset({"items", "rows", "object"})
 
 
+class _Head(msgspec.Struct, rename="camel"):
+    """What of an object tells that it is none of the request's type."""
+
+    kind: Raw | UnsetType = UNSET
+    api_version: Raw | UnsetType = UNSET
+    items: Raw | UnsetType = UNSET
+    rows: Raw | UnsetType = UNSET
+    object: Raw | UnsetType = UNSET
+
+
+_HEADS = msgspec.json.Decoder(list[_Head])
+
+
 class _Rewriter:
     """One document. `depth` counts envelopes."""
 
@@ -207,41 +223,64 @@ class _Rewriter:
 
     def _changes(self, array: Array, columns: tuple[str, ...] | None) -> Iterator[Change]:
         """Of each element that changes, in order."""
-        body, visitor = array.body, self._visitor
-        view, spans = memoryview(body), _Spans(visitor.finds(body, array.start, array.stop, columns))
-        for start, end, fields in elements(array, visitor.split):
-            found = spans.before(end)
-            plain = columns is not None or self._is_plain(fields)
-            if plain and found is not None and not found:
-                continue
-            if (
-                plain
-                and columns is None
-                and found
-                and (edits := visitor.edits(body, start, end, fields, found)) is not None
-            ):
-                yield from edits
-                continue
+        if columns is None:
+            start = yield from self._runs(array)
+            array = array._replace(start=start)
+        view, visitor = memoryview(array.body), self._visitor
+        spans = visitor.finds(array.body, array.start, array.stop, columns)
+        check = self._are_rows if columns is not None else self._are_plain
+        for start, end, fields, found in touched(array, spans, visitor.split, check):
             if columns is not None:
                 changed = self._row_fields(fields, columns, 0)
-            elif plain:
-                changed = visitor.object(Raw(view[start:end]), fields)
-            else:
+            elif not self._is_plain(fields):
                 changed = self.document(Raw(view[start:end]), 1, fields)
+            elif found and (edits := visitor.edits(array.body, start, end, fields, found)) is not None:
+                yield from edits
+                continue
+            else:
+                changed = visitor.object(Raw(view[start:end]), fields)
             if changed is not None:
                 yield start, end, changed
 
-    def _is_plain(self, fields: dict[str, Raw]) -> bool:
+    def _runs(self, array: Array) -> Generator[Change, None, int]:
+        """Of many elements at once, as long as the visitor takes them; where the rest starts."""
+        for start, end in groups(array):
+            run = self._visitor.run(array.body, start, end)
+            if run is None:
+                return start
+            yield start, end, run
+        return array.stop
+
+    def _is_plain(self, fields: Fields) -> bool:
         """An object of the request's own type, or of a type with no other rules: no envelope."""
-        if "kind" not in fields:
-            return fields.keys().isdisjoint(_ENVELOPES)
-        key = (bytes(fields["kind"]), bytes(fields.get("apiVersion", b"")))
+        if not fields.keys().isdisjoint(_ENVELOPES):
+            return False
+        return "kind" not in fields or self._is_plain_kind(fields["kind"], fields.get("apiVersion"))
+
+    def _is_plain_kind(self, kind: Raw, version: Raw | None) -> bool:
+        key = (bytes(kind), b"" if version is None else bytes(version))
         known = self._plain_kinds.get(key)
         if known is None:
-            kind, version = string_of(fields["kind"]), string_of(fields.get("apiVersion"))
-            envelope = kind in GENERIC_KINDS or kind == "AdmissionReview" or kind.endswith("List")
-            known = self._plain_kinds[key] = not envelope and not self._visitor.foreign(version, kind)
-        return known and ("rows" not in fields or "columnDefinitions" not in fields)
+            name = string_of(kind)
+            envelope = name in GENERIC_KINDS or name == "AdmissionReview" or name.endswith("List")
+            known = self._plain_kinds[key] = not envelope and not self._visitor.foreign(string_of(version), name)
+        return known
+
+    def _are_plain(self, run: bytes) -> bool:
+        """The same for elements with commas between them. msgspec.MsgspecError."""
+        heads = _HEADS.decode(b"[" + run + b"]")
+        for head in heads:
+            if head.items is not UNSET or head.rows is not UNSET or head.object is not UNSET:
+                return False
+            if head.kind is not UNSET and not self._is_plain_kind(head.kind, head.api_version or None):
+                return False
+        return True
+
+    @staticmethod
+    def _are_rows(run: bytes) -> bool:
+        """Rows have no kinds of their own. msgspec.MsgspecError."""
+        _HEADS.decode(b"[" + run + b"]")
+        return True
 
     # --- decoded, level by level ---
 
@@ -287,24 +326,6 @@ class _Rewriter:
             if name in request and not is_null(request[name])
         }
         return _replaced(fields, {"request": _replaced(request, inner)})
-
-
-class _Spans:
-    """Finds in a body, handed out element by element."""
-
-    def __init__(self, spans: Iterator[Span] | None) -> None:
-        self._spans = spans
-        self._next = next(spans, None) if spans is not None else None
-
-    def before(self, end: int) -> list[Span] | None:
-        """Those before `end` that were not handed out yet; None if nobody looked."""
-        if self._spans is None:
-            return None
-        found: list[Span] = []
-        while self._next is not None and self._next[0] < end:
-            found.append(self._next)
-            self._next = next(self._spans, None)
-        return found
 
 
 def _spliced(array: Array, head: Raw | None, changes: Iterator[Change], name: str) -> bytes | None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 
 from pratique.errors import FramingError
-from pratique.kube.objects import GENERIC_KINDS, Change, Fields, decode, encode, fields_of, string_of, type_of_kind
+from pratique.kube.objects import FIELDS, GENERIC_KINDS, Change, Fields, decode, encode, fields_of, string_of, type_of_kind
 from pratique.masking.document import TreeMasker, echoes
 from pratique.masking.edits import Edit
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
+from pratique.masking.known import MIN_LENGTH, Index
 from pratique.masking.plan import Plan, Span, hides
 from pratique.masking.text import TextMasker
+from pratique.masking.values import ValuesMasker, fits
 from pratique.masking.walk import Slot, walk
 
 if TYPE_CHECKING:
@@ -32,13 +34,14 @@ _BARE = frozenset({"apiVersion", "kind", "metadata", "immutable"})
 class DocumentMasker:
     """The `Visitor` of one document. Not shared between threads; what it uses is."""
 
-    def __init__(self, scope: Scope, *, search_known: bool) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.hits = Hits()
         self._scope = scope
-        self._search_known = search_known
         self._tree = TreeMasker(scope, self.hits)
         self._raw = RawMasker(scope, self._tree)
         self._replacer = self._tree.replacer
+        plan = scope.plan
+        self._values = ValuesMasker(plan, self._replacer, self._raw) if fits(plan) else None
         self._plans: dict[tuple[bytes, bytes], Plan | None] = {}
         self._text = TextMasker(scope.patterns, scope.known, scope.mask, self.hits.count)
 
@@ -54,9 +57,12 @@ class DocumentMasker:
     ) -> Iterator[tuple[int, int]] | None:
         plan = self._scope.plan
         finder = plan.objects if columns is None else plan.rows
-        if self._search_known or plan.eager or not finder.knows or (columns and self._sensitive(columns)):
+        if plan.eager or not finder.knows or (columns and self._sensitive(columns)):
             return None
         return finder.each(body, start, stop)
+
+    def run(self, body: bytes, start: int, end: int) -> bytes | None:
+        return self._values.masked(body[start:end]) if self._values is not None else None
 
     def split(self, view: memoryview) -> Fields:
         return self._scope.plan.split(view)
@@ -80,8 +86,6 @@ class DocumentMasker:
         if fields is not None and (other := self._other_plan(fields)) is not None:
             now = raw if masked is None else masked
             masked = self._raw.masked(now, fields_of(now), other) or masked
-        if self._search_known and self._scope.known.search(memoryview(masked or raw)):
-            masked = self._known(masked or raw) or masked
         return masked if masked is None else self._without_echo(masked)
 
     def status(self, raw: Raw) -> Raw | None:
@@ -99,7 +103,7 @@ class DocumentMasker:
     def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:
         """Printer columns show any field: by the column's name, by patterns, and by what the row's object held."""
         held, self._replacer.seen = (self._replacer.seen if row else []), []
-        if not (held or self._sensitive(columns) or self._may_touch(raw)):
+        if not (held or self._sensitive(columns) or self._scope.plan.cells.finds(raw)):
             return None
         cells = decode(raw)
         if not isinstance(cells, list):
@@ -108,7 +112,7 @@ class DocumentMasker:
         texts = []
         for index, cell in enumerate(cells):
             sensitive = index < len(columns) and any(names.matches(columns[index]) for names in keys)
-            if isinstance(cell, str) and cell and (sensitive or any(value in cell for value in held)):
+            if (sensitive and cell is not None) or (isinstance(cell, str) and _holds(cell, held)):
                 self._replacer.replace(cells, index, cell, self._scope.column_rule, encoded=False)
             elif isinstance(cell, str):
                 texts.append(Slot(cells, index, cell))
@@ -121,11 +125,6 @@ class DocumentMasker:
 
     def _sensitive(self, columns: tuple[str, ...]) -> bool:
         return any(names.matches(column) for names in self._scope.plan.keys for column in columns)
-
-    def _may_touch(self, raw: Raw) -> bool:
-        scope = self._scope
-        view = memoryview(raw)
-        return scope.plan.cells.finds(view) or (self._search_known and scope.known.search(view))
 
     def _other_plan(self, fields: Fields) -> Plan | None:
         """Where the kind says another type than the URL, the rules for that type count as well."""
@@ -143,21 +142,11 @@ class DocumentMasker:
         plan = self._scope.plan_of(found)
         return None if found == self._scope.plan.kind or plan.empty else plan
 
-    def _known(self, raw: Raw) -> Raw | None:
-        """Values of the session that no rule has found here."""
-        before, document = self.hits.total, decode(raw)
-        self._tree.known(document)
-        return encode(document) if self.hits.total > before else None
-
     def _without_echo(self, raw: Raw) -> Raw:
         """The object may hold a value twice: where it was masked, and where no rule looks (an annotation)."""
-        seen = self._replacer.seen
-        if not seen:
+        if not self._replacer.seen or not (found := self._raw.echoes_in(self._unnamed(raw))):
             return raw
-        rest = self._unnamed(raw)
-        if not any(form in rest for value in seen if len(value) <= 2 * len(rest) for form in echoes(value)):
-            return raw
-        return self._known(raw) or raw
+        return self._raw.without(raw, found)
 
     def _unnamed(self, raw: Raw) -> bytes:
         """The parts of an object in which a value may be seen again; all of it where they cannot be told."""
@@ -173,12 +162,60 @@ class DocumentMasker:
         return b"\n".join(parts)
 
 
+def _holds(cell: str, values: Sequence[str]) -> bool:
+    """Short values count only where they are all of the cell: they are in every text."""
+    return any(value == cell or (len(value) >= MIN_LENGTH and value in cell) for value in values if value)
+
+
+class KnownMasker:
+    """The `Visitor` of a document that was masked: values of the session that no rule has found there."""
+
+    def __init__(self, scope: Scope, hits: Hits, known: Index) -> None:
+        self._known = known
+        self._hits = hits
+        self._tree = TreeMasker(scope, hits)
+
+    def restart(self) -> None:
+        """Nothing: a value that was replaced is not found a second time."""
+
+    def finds(self, body: bytes, start: int, stop: int, columns: tuple[str, ...] | None) -> Iterator[Span] | None:  # noqa: ARG002
+        return iter(sorted(self._known.each(body, start, stop, strong=True)))
+
+    def split(self, view: memoryview) -> Fields:
+        return FIELDS.decode(view)
+
+    def foreign(self, api_version: str, kind: str) -> bool:  # noqa: ARG002
+        return False
+
+    def run(self, *_: object) -> None:
+        """Items are looked at one by one."""
+
+    def edits(self, *_: object) -> None:
+        """The object is decoded: it is not known where in it a value may stay."""
+
+    def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:  # noqa: ARG002
+        if not self._known.search(bytes(raw)):
+            return None
+        before, document = self._hits.total, decode(raw)
+        self._tree.known(document, self._known)
+        return encode(document) if self._hits.total > before else None
+
+    def status(self, raw: Raw) -> Raw | None:
+        return self.object(raw)
+
+    def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:  # noqa: ARG002
+        return self.object(raw)
+
+
 def _again(body: bytes, start: int, end: int, edit: Edit) -> bool:
     """Whether the object `body[start:end]` holds the value of an edit a second time."""
     value = edit.value
-    return any(
-        body.find(form, start, edit.start) >= 0 or body.find(form, edit.end, end) >= 0
-        for form in echoes(value.decode("utf-8", "replace"))
+    if len(value) < MIN_LENGTH:
+        return False
+    if body.find(value, start, edit.start) >= 0 or body.find(value, edit.end, end) >= 0:
+        return True
+    return len(value) % 4 == 0 and any(
+        body.find(form, start, end) >= 0 for form in echoes(value.decode("utf-8", "replace"))[1:]
     )
 
 

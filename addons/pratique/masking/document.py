@@ -20,7 +20,7 @@ from pratique.errors import FramingError
 from pratique.kube.objects import ObjectType, decode, encode, type_of_kind
 from pratique.masking.hits import Hits
 from pratique.masking.jsonpath import Match
-from pratique.masking.known import COMMON, MIN_LENGTH
+from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong
 from pratique.masking.plan import PathRule, Patterned, Plan, apply_paths, patterned_by
 from pratique.masking.replace import Replacer
 from pratique.masking.text import KNOWN, TextMasker
@@ -136,17 +136,28 @@ class TreeMasker:
 
     # --- values that were masked before ---
 
-    def known(self, document: Any) -> None:
+    def known(self, document: Any, index: Index) -> None:
         """Everywhere but in the metadata that names the object; ordinary words stay (a database called `postgres`)."""
-        known, mask = self._scope.known, self._scope.mask.text.encode()
+        mask = self._scope.mask.text.encode()
         slots = walk_object(document, (), _nothing, collect=True, labels=True)
-        for slot in _touched(slots, lambda text: known.spans(text, strong=True)):
+        for slot in _touched(slots, lambda text: index.spans(text, strong=True)):
             text, end, pieces = slot.text.encode("utf-8", "surrogatepass"), 0, []
-            for start, stop in known.spans(text, strong=True):
+            for start, stop in index.spans(text, strong=True):
                 pieces += [text[end:start], mask]
                 end = stop
                 self.hits.count(KNOWN)
             slot.parent[slot.key] = b"".join([*pieces, text[end:]]).decode("utf-8", "replace")
+
+    def echoes(self, document: Any, values: Sequence[bytes]) -> None:
+        """The same for values that were just masked in the same object."""
+        texts = [value.decode() for value in values if is_strong(value)]
+        for slot in walk_object(document, (), _nothing, collect=True, labels=True):
+            now = slot.text
+            for text in texts:
+                now = now.replace(text, self._scope.mask.text)
+            if now != slot.text:
+                slot.parent[slot.key] = now
+                self.hits.count(KNOWN)
 
     # --- objects inside objects ---
 
@@ -216,10 +227,12 @@ def _document_in(text: str) -> Any:
 
 
 def echoes(value: str) -> list[bytes]:
-    """Forms in which an object may hold a masked value a second time."""
+    """Forms in which an object may hold a masked value a second time, as text."""
     raw = value.encode("utf-8", "surrogatepass")
     found = [raw]
     if len(raw) % 4 == 0:  # what is no base64 mostly shows here, without an exception
         with contextlib.suppress(binascii.Error, ValueError):
-            found.append(base64.b64decode(raw, validate=True))
+            decoded = base64.b64decode(raw, validate=True)
+            decoded.decode()
+            found.append(decoded)
     return [form for form in found if len(form) >= MIN_LENGTH and form not in COMMON]

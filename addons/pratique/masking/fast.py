@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from pratique.kube.objects import Change, Fields, decode, encode, fields_of, is_null
-from pratique.masking.document import TreeMasker
+from pratique.masking.document import TreeMasker, echoes
 from pratique.masking.edits import Edit, find_edits
 from pratique.masking.jsonpath import Match
 from pratique.masking.locate import containers
@@ -99,7 +99,7 @@ class RawMasker:
     def _with(self, fields: Fields, changed: Fields) -> Raw | None:
         if not changed:
             return None
-        self.fields = _merged(fields, changed)
+        self.fields = merged(fields, changed)
         return encode(self.fields)
 
     def _decoded(self, raw: Raw, plan: Plan) -> Raw | None:
@@ -150,6 +150,11 @@ class RawMasker:
 
     def _fields(self, node: Node, raw: Raw, plan: Plan) -> Raw | None:
         fields = fields_of(raw) or {}
+        changed = self.children(node, fields, plan)
+        return encode(merged(fields, changed)) if changed else None
+
+    def children(self, node: Node, fields: Fields, plan: Plan) -> Fields:
+        """What changes of the fields of a map."""
         changed: Fields = {}
         for name, child in node.children.items():
             field = fields.get(name)
@@ -159,7 +164,7 @@ class RawMasker:
             for name, field in fields.items():
                 if (new := self._node(node.each, field, plan)) is not None:
                     changed[name] = new
-        return encode(_merged(fields, changed)) if changed else None
+        return changed
 
     def _values(self, node: Node, raw: Raw | dict[str, str]) -> Raw | dict[str, str] | None:
         """A map whose values are all masked, decoded as such (`data` of a Secret)."""
@@ -229,16 +234,31 @@ class RawMasker:
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""
         changes: list[Change] = []
-        for edit in edits:
-            rule = plan.keyed[edit.rule]
-            holder = {"": edit.value.decode("utf-8", "replace")}
-            before = self._hits.total
-            self._tree.replacer.replace(
-                holder, "", holder[""], rule.id, encoded=rule.as_ == "base64", keep_certificates=rule.keep_certificates
+        for start, end, value, index in edits:
+            rule = plan.keyed[index]
+            mask = self._tree.replacer.replace_text(
+                value.decode("utf-8", "replace"),
+                rule.id,
+                encoded=rule.as_ == "base64",
+                keep_certificates=rule.keep_certificates,
             )
-            if self._hits.total > before:
-                changes.append((edit.start, edit.end, f'"{holder[""]}"'.encode()))
+            if mask is not None:
+                changes.append((start, end, f'"{mask}"'.encode()))
         return changes
+
+    # --- values that an object holds twice ---
+
+    def echoes_in(self, rest: bytes) -> list[bytes]:
+        """Values that were just masked and are in the rest of their object as well."""
+        limit = 2 * len(rest)
+        values = [value for value in self._tree.replacer.seen if len(value) <= limit]
+        return [form for value in values for form in echoes(value) if form in rest]
+
+    def without(self, raw: Raw, found: Sequence[bytes]) -> Raw:
+        """The object without them, where they do not name it."""
+        before, document = self._hits.total, decode(raw)
+        self._tree.echoes(document, found)
+        return encode(document) if self._hits.total > before else raw
 
 
 def _has_metadata(fields: Fields) -> bool:
@@ -264,7 +284,7 @@ def _per_field(fields: Fields, size: int, spans: Sequence[Span]) -> dict[str, li
     return found
 
 
-def _merged(fields: Fields, changed: Fields) -> Fields:
+def merged(fields: Fields, changed: Fields) -> Fields:
     """The object with changed and without dropped fields."""
     merged = {**fields, **changed}
     if any(field is _GONE for field in changed.values()):

@@ -18,7 +18,7 @@ from pratique.errors import FramingError, MaskError
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.objects import ObjectType, columns_of, fields_of, rewrite, type_of_request
 from pratique.kube.watch import MAX_EVENT, EventLines
-from pratique.masking.body import DocumentMasker
+from pratique.masking.body import DocumentMasker, KnownMasker
 from pratique.masking.hits import Hits, summary
 from pratique.masking.known import KnownValues
 from pratique.masking.mask import Mask
@@ -135,10 +135,8 @@ class Masker:
         return Masked(stream.feed(body) + stream.close(), stream.hits)
 
     def _document(self, body: bytes) -> Masked:
-        known = self._scope.known
-        document = DocumentMasker(self._scope, search_known=not known.empty and known.search(body))
-        masked = rewrite(body, document)
-        return Masked(body if masked is None else masked, document.hits)
+        shown, hits = mask_document(self._scope, body)
+        return Masked(shown, hits)
 
     def _plain(self, body: bytes) -> Masked:
         hits = Hits()
@@ -170,6 +168,16 @@ class Masker:
     def mask_headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Response headers with every `Warning` masked."""
         return [(name, self.mask_warning(value) if name.lower() == "warning" else value) for name, value in headers]
+
+
+def mask_document(scope: Scope, body: bytes, columns: tuple[str, ...] = ()) -> tuple[bytes, Hits]:
+    """One JSON document by the rules, then by the values that the session knew before. FramingError."""
+    known = None if scope.known.empty else scope.known.index()
+    document = DocumentMasker(scope)
+    shown = rewrite(body, document, columns) or body
+    if known is not None and known.search(shown):
+        shown = rewrite(shown, KnownMasker(scope, document.hits, known), columns) or shown
+    return shown, document.hits
 
 
 class WatchStream:
@@ -207,17 +215,15 @@ class WatchStream:
             raise MaskError(f"the watch ended inside an event: {error}") from None
 
     def _event(self, line: bytes) -> bytes:
-        known = self._scope.known
         fields = fields_of(line)  # also the proof that the line is one JSON document
         if fields is None:
             raise FramingError("a watch event that is no object", self._lines.offset)
         if self._table is not False:
             self._table = b'"Table"' in line
             self._columns = (columns_of(fields) if self._table else ()) or self._columns
-        document = DocumentMasker(self._scope, search_known=not known.empty and known.search(line))
-        masked = rewrite(line, document, self._columns)
-        self.hits.add(document.hits)
-        return (line if masked is None else masked) + b"\n"
+        shown, hits = mask_document(self._scope, line, self._columns)
+        self.hits.add(hits)
+        return shown + b"\n"
 
 
 class MaskedText(TextStream):

@@ -53,21 +53,33 @@ class Replacer:
 
     def replace_values(self, values: dict[str, str], rule: str, *, encoded: bool, keep_certificates: bool) -> bool:
         """All values of a map of strings, as `replace` does it; whether there was one."""
-        mask, masks, lengths = (self.mask.base64 if encoded else self.mask.text), self._masks, self._lengths
-        begin = (_BEGIN_BASE64 if encoded else _BEGIN) if keep_certificates else None
-        taken = []
-        for key, value in values.items():
-            if len(value) in lengths and (not value or value in masks):
-                continue
-            if begin is not None and value.startswith(begin) and is_certificate(value, encoded=encoded):
-                continue
-            taken.append(value)
-            values[key] = mask
-        if taken:
-            self._known.add_all(taken, encoded=encoded)
-            self.seen += taken
-            self._count(rule, len(taken))
-        return bool(taken)
+        mask, begin = (self.mask.base64, _BEGIN_BASE64) if encoded else (self.mask.text, _BEGIN)
+        texts = list(values.values())
+        special = not self._lengths.isdisjoint(map(len, texts))
+        if special or (keep_certificates and any([text[:1] == begin[0] for text in texts])):  # noqa: C419 - faster
+            taken = {key: text for key, text in values.items() if self._is_due(text, encoded, keep_certificates)}
+            values |= dict.fromkeys(taken, mask)
+            texts = list(taken.values())
+        else:
+            values |= dict.fromkeys(values, mask)
+        if texts:
+            self._known.add_all(texts, encoded=encoded)
+            self.seen += texts
+            self._count(rule, len(texts))
+        return bool(texts)
+
+    def replace_text(self, value: str, rule: str, *, encoded: bool, keep_certificates: bool) -> str | None:
+        """The mask that takes the place of a string; None if it stays."""
+        if not self._is_due(value, encoded, keep_certificates):
+            return None
+        self._remember(value, encoded=encoded)
+        self._count(rule, 1)
+        return self.mask.base64 if encoded else self.mask.text
+
+    def _is_due(self, value: str, encoded: bool, keep_certificates: bool) -> bool:  # noqa: FBT001 - in a loop
+        if len(value) in self._lengths and (not value or value in self._masks):  # by another rule
+            return False
+        return not (keep_certificates and is_certificate(value, encoded=encoded))
 
     def client(self, parent: Any, key: Any, value: Any, rule: str) -> None:
         """The name of the client who asks, in place of the gateway's own."""

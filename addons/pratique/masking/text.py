@@ -72,12 +72,12 @@ class TextMasker:
         """Whether anything in `text` may be masked."""
         return bool(self.patterns and self.patterns.search(text)) or (not self.known.empty and self.known.search(text))
 
-    def spans(self, text: bytes, start: int, *, strong: bool = False) -> list[Span]:
+    def spans(self, text: bytes, start: int) -> list[Span]:
         """Every secret that begins at `start` or later: (start, end, pattern), merged and in order."""
         spans = self.patterns.spans(text, start) if self.patterns else []
         if self.known.empty:
             return spans
-        known = [(begin, end, KNOWN) for begin, end in self.known.spans(text, start, strong=strong)]
+        known = [(begin, end, KNOWN) for begin, end in self.known.spans(text, start)]
         return merge(spans + known) if known else spans
 
     def is_mask(self, secret: bytes) -> bool:
