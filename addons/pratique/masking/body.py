@@ -72,7 +72,7 @@ class DocumentMasker:
 
     def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
         plan = self._scope.plan
-        if not plan.any_depth or plan.nodes is None or hides(body, spans):
+        if not plan.edits or hides(body, spans):
             return None
         edits = self._raw.edits(body, start, fields, plan, spans)
         if edits is None or any(_again(body, start, end, edit) for edit in edits):

@@ -11,6 +11,7 @@ jsonpath-ng is the reference: tests/masking/test_jsonpath.py proves equality on 
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -75,10 +76,15 @@ class Path:
 
 
 def compile_path(text: str) -> Path:
-    """Raises PathError for bad syntax, a node that masks do not support, or a regular expression that RE2 refuses."""
+    """Raises PathError for bad syntax, a node that masks do not support, or a regular expression that RE2 refuses.
+
+    Also for what jsonpath-ng 1.16 warns of: it will mean something else in 2.0.
+    """
     try:
-        tree = parse(text)
-    except (JSONPathError, TypeError, AttributeError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)
+            tree = parse(text)
+    except (JSONPathError, TypeError, AttributeError, ValueError, DeprecationWarning) as error:
         raise PathError(f"`{text}` is not a JSONPath: {error}") from None
     return Path(text, tuple(_flat(tree)), _reads_root(tree), _is_plain(tree), _compile(tree))
 

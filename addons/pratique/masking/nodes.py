@@ -43,6 +43,12 @@ class Node:
             and not (each.searches or each.children or each.each)
         )
 
+    @cached_property
+    def looks_inside(self) -> bool:
+        """A rule searches in it, or below."""
+        below = [*self.children.values(), *([self.each] if self.each else [])]
+        return bool(self.searches) or any(node.looks_inside for node in below)
+
     def conflicts(self) -> bool:
         """Whether two rules meet on one value, so that their order counts."""
         below = [*self.children.values(), *([self.each] if self.each else [])]

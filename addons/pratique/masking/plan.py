@@ -115,6 +115,10 @@ class Plan:
         self.patterned = patterned_by(deep)
         # Path rules as a tree of fields; None if there is one that needs a decoded object.
         self.nodes = build(self.paths, [rule for rule in self.searches if rule.paths], deep=self.any_depth)
+        self.edits = self.any_depth and self.nodes is not None and not any(
+            node.looks_inside for name, node in self.nodes.items() if name != "metadata"
+        )
+        """Finds behind the metadata are for the rules for any depth alone."""
         self.values = frozenset(name for name, node in (self.nodes or {}).items() if node.is_values and not deep)
         """Top-level fields whose values are all masked, so that nothing is left to find in them."""
         self.done = self.values | {"metadata", *NAMING}
