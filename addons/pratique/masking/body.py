@@ -41,7 +41,7 @@ class DocumentMasker:
         self._raw = RawMasker(scope, self._tree)
         self._replacer = self._tree.replacer
         plan = scope.plan
-        self._values = ValuesMasker(plan, self._replacer, self._raw) if fits(plan) else None
+        self._values = ValuesMasker(plan, self._replacer, self._raw, self.hits) if fits(plan) else None
         self._plans: dict[tuple[bytes, bytes], Plan | None] = {}
         self._text = TextMasker(scope.patterns, scope.known, scope.mask, self.hits.count)
 

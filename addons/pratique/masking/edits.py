@@ -10,13 +10,14 @@ is the key's value, and what stands before it, back to the quote before, is the 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pratique.masking.keys import KeyNames
 from pratique.masking.locate import Span
 
 _STRING = re.compile(rb'"([^"\\]*)"')
+_NAMED = re.compile(rb'"(?:name|key)":"([^"\\]*)"')
 # An entry of an environment, whole.
 _PAIR = re.compile(rb'\{"name":"([^"\\]*)","value":"([^"\\]*)"\}')
 # One whose value comes from elsewhere, and the reference alone: there is no value in it.
@@ -36,32 +37,45 @@ class Edit(NamedTuple):
     rule: int
 
 
-def find_edits(text: bytes, spans: Sequence[Span], keys: Sequence[KeyNames]) -> list[Edit] | None:
-    """What the rules do at `spans` (finds of their hints in `text`, in order); None if one of them is none of these."""
+def find_edits(
+    text: bytes, spans: Sequence[Span], keys: Sequence[KeyNames], ordinary: Callable[[bytes], bool]
+) -> list[Edit] | None:
+    """What the rules do at `spans` (finds of their hints in `text`, in order); None if one of them is none of these.
+
+    `ordinary(name)`: no pattern would find anything in the name of a pair. (A find of the name may cover another.)
+    """
     edits: list[Edit] = []
     masked = referred = 0  # where the last value, and the last entry without a value, end
     for start, end in spans:
-        quoted = text[start] == _QUOTE
-        if start < masked or (start < referred and quoted):
+        if start < masked:
             continue
-        if not quoted:
+        if text[start] != _QUOTE:
             edit = _keyed(text, start, end, keys) if text[end - 2 : end] == b':"' else None
-            if edit is None:
-                return None
         else:
+            named = _NAMED.match(text, start)
+            if named is None or not ordinary(named[1]):
+                return None
+            if start < referred:
+                continue
             opening = text.rfind(b"{", 0, start)
-            pair = _PAIR.match(text, opening)
-            reference = None if pair else _REFERENCE.match(text, opening)
-            if reference and reference.end() >= end:
+            reference = _REFERENCE.match(text, opening)
+            if reference is not None and reference.end() > start:
                 referred = reference.end()
                 continue
-            if not pair or pair.start() + 1 != start:
-                return None
-            edit = Edit(pair.start(2) - 1, pair.end(2) + 1, pair[2], _rule(pair[1], keys))
+            edit = _paired(text, opening, start, keys)
+        if edit is None:
+            return None
         if edit.rule >= 0:
             edits.append(edit)
             masked = edit.end
     return edits
+
+
+def _paired(text: bytes, opening: int, start: int, keys: Sequence[KeyNames]) -> Edit | None:
+    pair = _PAIR.match(text, opening)
+    if pair is None or opening + 1 != start:
+        return None
+    return Edit(pair.start(2) - 1, pair.end(2) + 1, pair[2], _rule(pair[1], keys))
 
 
 _QUOTE = ord('"')

@@ -23,7 +23,7 @@ from pratique.masking.edits import Edit, find_edits
 from pratique.masking.jsonpath import Match
 from pratique.masking.locate import containers
 from pratique.masking.nodes import Node
-from pratique.masking.plan import ANYWHERE, NAMING, PathRule, Plan, Span, hides
+from pratique.masking.plan import ANYWHERE, NAMING, NESTED, PathRule, Plan, Span, hides
 
 if TYPE_CHECKING:
     from pratique.masking.masker import Scope
@@ -51,6 +51,8 @@ class RawMasker:
             return None
         if fields is None or plan.nodes is None or not _has_metadata(fields):
             return self._decoded(raw, plan)
+        if _meet(fields, plan):
+            return self._decoded(raw, plan)
         if plan.eager:
             return self._by_fields(raw, fields, plan)
         text = bytes(raw)
@@ -62,13 +64,13 @@ class RawMasker:
 
     def _by_spans(self, raw: Raw, fields: Fields, plan: Plan, found: dict[str, list[Span]]) -> Raw | None:
         """Only fields in which something was found."""
+        if any(memoryview(fields[name])[0] not in _NESTED for name in found if name not in NAMING):
+            return self._decoded(raw, plan)
         changed: Fields = {}
         for name, inside in found.items():
             field = fields[name]
             if memoryview(field)[0] not in _NESTED:
-                if name in NAMING:
-                    continue
-                return self._decoded(raw, plan)
+                continue
             node = (plan.nodes or {}).get(name)
             new = self._node(node, field, plan) if node is not None else None
             if name != "metadata" and new is None:
@@ -122,7 +124,7 @@ class RawMasker:
             if kind == _MAP:
                 now = self._values(node, raw) if node.is_values else self._fields(node, raw, plan)
             elif kind == _LIST and node.each is not None:
-                return self._decoded_below(node, raw)
+                now = self._decoded_below(node, raw)
         if node.deep and memoryview(raw)[0] in _NESTED:
             now = self._deep(now or raw, plan, None) or now
         for rule in node.searches:
@@ -200,7 +202,7 @@ class RawMasker:
         spans = plan.deep.all(text) if spans is None else spans
         if not spans:
             return None
-        if (edits := find_edits(text, spans, plan.key_names)) is not None:
+        if (edits := find_edits(text, spans, plan.key_names, plan.ordinary)) is not None:
             view, done = memoryview(text), 0
             pieces: list[memoryview | Raw | bytes] = []
             for start, end, mask in self.edited(edits, plan):
@@ -229,7 +231,7 @@ class RawMasker:
                     return None
                 break
             place += len(name) + len(field) + len('"":,')
-        return find_edits(body, spans, plan.key_names)
+        return find_edits(body, spans, plan.key_names, plan.ordinary)
 
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""
@@ -282,6 +284,12 @@ def _per_field(fields: Fields, size: int, spans: Sequence[Span]) -> dict[str, li
             return None
         found.setdefault(names[index], []).append((start - offset, end - offset))
     return found
+
+
+def _meet(fields: Fields, plan: Plan) -> bool:
+    """A Secret lies where a rule has a path to: its own rules come first, they know what is base64."""
+    names = [name for name in plan.nodes or () if name in fields and name != "metadata" and name not in plan.values]
+    return any(NESTED.finds(fields[name]) for name in names)
 
 
 def merged(fields: Fields, changed: Fields) -> Fields:

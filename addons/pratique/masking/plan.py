@@ -87,6 +87,9 @@ class Finder:
         return [ANYWHERE] if hides(text, spans) else spans
 
 
+NESTED = Finder([NESTED_SECRET])
+
+
 def hides(text: bytes, spans: Sequence[Span]) -> bool:
     """Whether one of the finds is an escape that may hide others."""
     return any([text[start] == _BACKSLASH for start, _ in spans])  # a list: there are few
@@ -124,6 +127,7 @@ class Plan:
         self.done = self.values | {"metadata", *NAMING}
         """Top-level fields in which the rules for any depth find nothing (annotations hang at their node)."""
         self._clean_names: dict[tuple[str, ...], bool] = {}
+        self._ordinary: dict[bytes, bool] = {}
         self._finders: dict[MaskRule, Finder] = {}
 
     @property
@@ -135,6 +139,18 @@ class Plan:
             return rule.as_ == "base64"
         kind = (self.kind.group, self.kind.resource.partition("/")[0])
         return bool(path.steps) and path.steps[0] == (_BYTES.get(kind, ""),)
+
+    def ordinary(self, name: bytes) -> bool:
+        """Whether the patterns for any depth find nothing in the name of a pair."""
+        if self.patterned is None:
+            return True
+        known = self._ordinary.get(name)
+        if known is None:
+            known = not self.patterned.patterns.search(name)
+            if len(self._ordinary) >= _REMEMBERED:
+                self._ordinary = {}
+            self._ordinary[name] = known
+        return known
 
     @cached_property
     def keys(self) -> tuple[KeyNames, ...]:

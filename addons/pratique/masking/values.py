@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pratique.masking.fast import RawMasker, merged
+from pratique.masking.hits import Hits
 from pratique.masking.plan import Plan
 from pratique.masking.replace import Replacer
 
@@ -43,7 +44,7 @@ def fits(plan: Plan) -> bool:
 class ValuesMasker:
     """For the items of one list whose plan `fits`."""
 
-    def __init__(self, plan: Plan, replacer: Replacer, raw: RawMasker) -> None:
+    def __init__(self, plan: Plan, replacer: Replacer, raw: RawMasker, hits: Hits) -> None:
         nodes = plan.nodes or {}
         each = {name: node.each.whole[0] for name, node in nodes.items() if name in _VALUES and node.each is not None}
         self._entries = [(_VALUES[name], entry) for name, entry in each.items()]
@@ -51,6 +52,7 @@ class ValuesMasker:
         self._metadata = nodes.get("metadata")
         self._replacer = replacer
         self._raw = raw
+        self._hits = hits
 
     def masked(self, text: bytes) -> bytes | None:
         """Items with commas between them, masked; None if they do not fit."""
@@ -60,7 +62,9 @@ class ValuesMasker:
             return None
         if any(item.kind is not UNSET and bytes(item.kind) != _SECRET for item in items):
             return None
-        return msgspec.json.encode([self._item(item) for item in items])[1:-1]
+        before = self._hits.total
+        shown = [self._item(item) for item in items]
+        return msgspec.json.encode(shown)[1:-1] if self._hits.total > before else text
 
     def _item(self, item: Item) -> Item | Raw:
         replacer = self._replacer
