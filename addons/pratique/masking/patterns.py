@@ -44,6 +44,7 @@ _BARE = r"[^\x00-\x20\"'\\,;&<>(){}\[\]|]"
 _QUOTED = r"\"([^\"\x00-\x1f]+)\"|'([^'\x00-\x1f]+)'|\\\"([^\"\\\x00-\x1f]+)\\\""
 # The same place in raw JSON: quotes are escaped there, so an ordinary key (`"token":`) does not look like one.
 _HINT = rf"(?i:{_WORD})[0-9]{{0,2}}(?:\\+\"|')?(?:[ \t]|\\t)*"
+_FLAG = r"(?:password|passwd|passphrase|token|secret|api-?key)"
 _B64 = r"[A-Za-z0-9+/]"
 _URLSAFE = r"[A-Za-z0-9_-]"
 _PEM = r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
@@ -108,8 +109,8 @@ PATTERNS: dict[str, Pattern] = {
         ),
         Pattern(
             "password-flag",
-            r"(?i:--?[a-z0-9-]{0,40}(?:password|passwd|passphrase|token|secret|api-?key))[ \t]+([^\x00-\x20-][^\x00-\x20]{3,})",
-            r"(?i:-(?:password|passwd|passphrase|token|secret|api-?key)|--[a-z0-9-]+)(?:[ \t]|\\t)",
+            rf"\B(?i:--?[a-z0-9-]{{0,40}}{_FLAG})[ \t]+([^\x00-\x20-][^\x00-\x20]{{3,}})",
+            rf"(?i:-[a-z0-9-]{{0,40}}{_FLAG})(?:[ \t]|\\t)",
         ),
         Pattern("docker-auth", rf"\\?\"auth\\?\"[ \t]*:[ \t]*\\?\"({_B64}{{8,}}={{0,2}})", r"auth\\+\""),
         Pattern(
@@ -128,7 +129,7 @@ GENERAL = tuple(name for name in PATTERNS if name not in SPECIAL)
 _SENTINEL = r"\x00\x01\x02\x00"
 # For custom patterns that `prefixes` cannot translate. Such a one may backtrack without end in `regex`; then the whole
 # unfinished line is held. Seconds.
-_PARTIAL_TIMEOUT = 0.1
+_PARTIAL_TIMEOUT = 0.02
 
 
 def re2_options() -> re2.Options:
@@ -165,6 +166,7 @@ class PatternSet:
         self.patterns = tuple({pattern.name: pattern for pattern in patterns}.values())
         self._groups: list[str] = [""]
         alternatives = [self._alternative(pattern) for pattern in self.patterns]
+        self._numbers = range(1, len(self._groups))
         self._regex = f"(?m:{'|'.join(alternatives)})"
         self._re2 = compile_re2(self._regex)
         self.hint = "" if not all(p.hint for p in self.patterns) else "|".join(p.hint for p in self.patterns)
@@ -207,8 +209,9 @@ class PatternSet:
         return [self._secret(match) for match in self._re2.finditer(text, start)]
 
     def _secret(self, match: re2._Match) -> tuple[int, int, str]:
-        for group in range(1, len(self._groups)):
-            start, end = match.span(group)
+        span = match.span
+        for group in self._numbers:
+            start, end = span(group)
             if start >= 0:
                 return start, end, self._groups[group]
         raise PatternError("a match without a group")  # cannot happen: every alternative has one

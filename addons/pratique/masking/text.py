@@ -24,6 +24,10 @@ from pratique.masking.patterns import PatternSet
 MAX_HELD = 262_144
 KNOWN = "known-value"  # what is counted for a value that was masked before
 TOO_LONG = "too-long"  # what is counted for a candidate above MAX_HELD
+# Bytes of a chunk from which on a stream is no dialogue: an unfinished line waits for its end (or for flush()).
+_BULK = 16_384
+# Bytes of an unfinished line from which on it is looked at again only when it has grown by a quarter.
+_LONG = 1024
 _CONTEXT = 16  # bytes kept before the waiting part, for \b and ^
 _MAX_KEY_LINES = 512  # lines of one private key; an RSA key of 16,384 bits has 200
 _BEGIN = b"PRIVATE KEY"
@@ -125,6 +129,7 @@ class TextStream:
         self._key_lines = 0  # of the private key that we are in; 0: in none
         self._dropping = False  # the rest of this line is part of something too long
         self._sent = b""  # what flush() sent of the waiting part
+        self._look = 0  # bytes that must wait before they are looked at
         self._flushed = True  # nothing came since flush()
 
     @property
@@ -134,14 +139,18 @@ class TextStream:
 
     def feed(self, data: bytes) -> bytes:
         """What can be shown after `data` came."""
+        # The part that waits holds no line end, so that only `data` is searched for one.
+        place = data.rfind(b"\n") + 1
+        cut = len(self._text) + place if place else 0
         self._text += data
         self._flushed = False
-        cut = self._text.rfind(b"\n") + 1
         shown = b""
         if cut > self._done:
             complete, self._text, start = self._text[:cut], self._text[cut:], self._done
-            self._done = 0
+            self._done = self._look = 0
             shown = self._lines(complete, start)
+        if len(data) >= _BULK and len(self._text) - self._done <= MAX_HELD and not self._dropping:
+            return shown
         return shown + self._head()
 
     def flush(self) -> bytes:
@@ -171,12 +180,16 @@ class TextStream:
         waiting = len(self._text) - self._done
         if not waiting or self._dropping or (self._key_lines and waiting <= MAX_HELD):
             return self._drop() if self._dropping else b""
+        if waiting < self._look:
+            return b""
         held = self._done if self._key_lines else self._masker.hold(self._text, self._done)
         if len(self._text) - held > MAX_HELD:
             return self._overflow(held)
         shown = self._unsent(self._masker.render(self._text, self._done, held)) if held > self._done else b""
         keep = max(held - _CONTEXT, 0)
         self._text, self._done = self._text[keep:], held - keep
+        waiting = len(self._text) - self._done
+        self._look = waiting + waiting // 4 if waiting > _LONG else 0
         return shown
 
     def _overflow(self, held: int) -> bytes:
