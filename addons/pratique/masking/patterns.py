@@ -3,8 +3,8 @@ r"""Patterns of secrets in text: cloud keys, tokens, private keys, `password=…
 Belongs here: the built-in patterns and how several are compiled into one expression. Not here: streams and lines
 (`text.py`), which rule uses which pattern (`rules.py`).
 
-Every regex stays inside what RE2 and the `regex` module read alike: no look-around, no back-reference,
-`[\x00-\x20]` in place of `\s` (they disagree on \v), and no match over a line end. The group that took part in a
+Every regex stays inside what `prefixes.py` can turn round (streams need that), with `[\x00-\x20]` in place of `\s`,
+and no match goes over a line end. The group that took part in a
 match is what is replaced; without a group, the whole match. `hint` is a cheaper expression that is found in the raw
 JSON of every object in which the pattern may match (there `"` is `\"` and a line end is `\n`): it may find too
 much, never too little.
@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import re2
-import regex
 
 from pratique.errors import PratiqueError
 from pratique.masking.prefixes import UnknownSyntaxError, prefixes
@@ -125,13 +124,6 @@ PATTERNS: dict[str, Pattern] = {
 SPECIAL = frozenset({"invalid-value", "blob"})
 GENERAL = tuple(name for name in PATTERNS if name not in SPECIAL)
 
-# Never in text on purpose; if it is, the unfinished line is held back until its end, which is safe.
-_SENTINEL = r"\x00\x01\x02\x00"
-# For custom patterns that `prefixes` cannot translate. Such a one may backtrack without end in `regex`; then the whole
-# unfinished line is held. Seconds.
-_PARTIAL_TIMEOUT = 0.02
-
-
 def re2_options() -> re2.Options:
     """Bytes in, bytes out, and never a match over a line end."""
     options = re2.Options()
@@ -175,31 +167,17 @@ class PatternSet:
         compiled = compile_re2(pattern.regex)
         if compiled.search(b"") or compiled.search(b"\n"):
             raise PatternError(f"pattern `{pattern.name}` matches the empty string. Require at least one character.")
-        if pattern is not PATTERNS.get(pattern.name):
-            self._check_streams(pattern)
         text = pattern.regex if compiled.groups else f"({pattern.regex})"
         self._groups += [pattern.name] * max(compiled.groups, 1)
         return f"(?:{text})"
 
-    @staticmethod
-    def _check_streams(pattern: Pattern) -> None:
-        try:
-            regex.compile(pattern.regex.encode(), regex.VERSION0)
-        except regex.error as error:
-            raise PatternError(f"pattern `{pattern.name}` cannot be used on streams: {error}") from None
-
     @cached_property
-    def _begun(self) -> re2._Regexp | None:
-        """Every string with which a match can begin, at the end of a text; None if a custom pattern defies it."""
+    def _begins(self) -> re2._Regexp | None:
+        """Finds where a match that is not finished may begin; None if that cannot be told."""
         try:
-            alternatives = "|".join(f"(?:{prefixes(pattern.regex)})" for pattern in self.patterns)
-            return compile_re2(f"(?:{alternatives})\\z")
+            return compile_re2(rf"(?m:{'|'.join(prefixes(pattern.regex) for pattern in self.patterns)})\z")
         except (UnknownSyntaxError, PatternError):
             return None
-
-    @cached_property
-    def _partial(self) -> regex.Pattern[bytes]:
-        return regex.compile(f"{self._regex}{_SENTINEL}".encode(), regex.VERSION0)
 
     def search(self, text: bytes) -> bool:
         return self._re2.search(text) is not None
@@ -218,14 +196,10 @@ class PatternSet:
 
     def hold(self, text: bytes, start: int) -> int:
         """Where the first match that is not finished yet may begin; `len(text)` if nowhere."""
-        if self._begun is not None:
-            begun = self._begun.search(text, start)
-            return len(text) if begun is None else int(begun.start())
-        try:
-            match = self._partial.search(text, start, partial=True, timeout=_PARTIAL_TIMEOUT)
-        except TimeoutError:
+        if self._begins is None:
             return start
-        return len(text) if match is None else int(match.start())
+        match = self._begins.search(text, start)
+        return len(text) if match is None else int(match.span()[0])
 
     def matches(self, text: bytes, start: int) -> list[tuple[int, int]]:
         """Whole matches (not only their secrets), as streams need them."""

@@ -1,143 +1,128 @@
-r"""From a pattern to an expression of everything that could still become a match of it.
+r"""The expression that matches every beginning of what an expression matches.
 
-Belongs here: `prefixes`. Not here: patterns (`patterns.py`), what is held back (`text.py`).
+Belongs here: reading the part of RE2's syntax that patterns use, and turning it round. Not here: what is done with an
+unfinished match (`text.py`).
 
-A stream must know where the first match may begin that its end does not decide yet. `prefixes(p)` matches every string
-with which a match of p can begin, so `(?:…)\z`, searched by RE2 (which reads such an expression from the end of the text
-and stops where nothing is left), tells that at the speed of RE2: some 200 times that of an engine with partial matches.
-
-It may match too much, which holds back more than is needed, and never too little: word borders and line ends inside a
-pattern are left out, since the next byte is not known. Source of the node names: CPython 3.12 and 3.13 `re._parser`.
+A stream must know whether the end of what it has may become a secret. `(?:PREFIXES)\z` answers that: RE2 reads the
+text backwards from its end and stops as soon as nothing fits, so that harmless text costs nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-_parser: Any = re._parser  # type: ignore[attr-defined]  # noqa: SLF001 - the only parser of regular expressions at hand
-_UNBOUNDED: Any = _parser.MAXREPEAT
-_MAX_REPEAT = 1000  # RE2's own limit
-_CATEGORIES = {
-    "CATEGORY_DIGIT": "0-9",
-    "CATEGORY_SPACE": r"\t\n\f\r ",
-    "CATEGORY_WORD": "0-9A-Za-z_",
-}
+# One character: an escape, a class, or a literal. `\b` and the like are assertions.
+_CHARACTER = re.compile(r"\\x[0-9a-fA-F]{2}|\\[dDsSwW.+*?()\[\]{}|^$\\/\"'<>&=:,;@!%~`#-]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\()\[\]|*+?{}^$]")
+_ASSERTION = re.compile(r"\\[bB]|\^|\$")
+_OPENING = re.compile(r"\((?:\?([ims]*):)?")
+_REPEAT = re.compile(r"(?:([*+?])|\{(\d+)(,?)(\d*)\})(\??)")
+_ONCE = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
 class UnknownSyntaxError(Exception):
-    """The pattern uses what is not translated here; another engine must do."""
+    """The expression uses something that is not read here; it may be a good one all the same."""
 
 
-def prefixes(pattern: str) -> str:
-    """An expression, in what RE2 and `re` read alike, of every prefix of every match (the empty one too).
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """`text` matches it, `begins` every beginning of it, the empty one included."""
 
-    Raises UnknownSyntaxError.
-    """
-    try:
-        parsed = _parser.parse(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UnknownSyntaxError(str(error)) from None
-    if parsed.state.flags & ~re.UNICODE:
-        raise UnknownSyntaxError("flags for the whole pattern")
-    return _some(list(parsed), leading=True)
+    text: str
+    begins: str
+    is_character: bool = False
+    is_assertion: bool = False
 
 
-def _some(nodes: Sequence[Any], *, leading: bool = False) -> str:
-    """Every prefix of a sequence: a prefix of its first node, or that node and a prefix of the rest."""
-    if not nodes:
-        return ""
-    rest = _some(nodes[1:]) if len(nodes) > 1 else ""
-    whole = _whole(nodes[0], leading=leading)
-    if not whole:
-        return rest
-    begun = _begun(nodes[0])
-    return f"(?:{begun}|{whole}{rest})" if begun else f"(?:{whole}{rest})?"
+def prefixes(expression: str) -> str:
+    """Raises UnknownSyntaxError."""
+    reader = _Reader(expression)
+    node = reader.alternatives()
+    if reader.place < len(expression):
+        raise UnknownSyntaxError(expression)
+    return node.begins
 
 
-def _begun(node: Any) -> str:
-    """Prefixes of one node that are not empty and, mostly, not the whole; "" if it has none."""
-    name, value = str(node[0]), node[1]
-    match name:
-        case "BRANCH":
-            return "|".join(_some(list(branch)) for branch in value[1])
-        case "SUBPATTERN":
-            return _flagged(value, _some(list(value[3])))
-        case "MAX_REPEAT" | "MIN_REPEAT":
-            _, most, body = value
-            inside = _some(list(body))
-            if len(body) == 1 and str(body[0][0]) in _SINGLE:  # `x{3,5}` begins as `x{0,5}`
-                return f"(?:{_sequence(body)}){_count(0, most)}"
-            less = most if most is _UNBOUNDED else max(int(most) - 1, 0)
-            return f"(?:{_sequence(body)}){_count(0, less)}{inside}"
-        case _:
-            return ""
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.place = 0
+
+    def alternatives(self) -> _Node:
+        branches = [self._sequence()]
+        while self._take("|"):
+            branches.append(self._sequence())
+        if len(branches) == 1:
+            return branches[0]
+        return _Node(_group("|".join(node.text for node in branches)), _group("|".join(node.begins for node in branches)))
+
+    def _sequence(self) -> _Node:
+        parts: list[_Node] = []
+        while self.place < len(self._text) and self._text[self.place] not in "|)":
+            parts.append(self._repeated())
+        begins = ""
+        for part in reversed(parts):
+            if part.is_assertion:
+                begins = f"(?:{part.text}{begins})?" if begins else ""
+            else:
+                begins = f"(?:{part.text}{begins}|{part.begins})" if begins else part.begins
+        if len(parts) == 1:
+            return parts[0]
+        return _Node("".join(part.text for part in parts), begins)
+
+    def _repeated(self) -> _Node:
+        node = self._atom()
+        match = _REPEAT.match(self._text, self.place)
+        if match is None:
+            return node
+        self.place = match.end()
+        if match[1]:
+            low, high = _ONCE[match[1]]
+        else:
+            low = int(match[2])
+            high = low if not match[3] else int(match[4]) if match[4] else None
+        text = f"{node.text if node.is_character else _group(node.text)}{match[0]}"
+        if node.is_character:
+            return _Node(text, f"{node.text}*" if high is None else f"{node.text}{{0,{high}}}")
+        before = f"{_group(node.text)}*" if high is None else f"{_group(node.text)}{{0,{max(high - 1, 0)}}}"
+        return _Node(text, f"(?:{before}{node.begins})")
+
+    def _atom(self) -> _Node:
+        for expression, make in _ATOMS:
+            match = expression.match(self._text, self.place)
+            if match is not None:
+                self.place = match.end()
+                return make(match[0])
+        opening = _OPENING.match(self._text, self.place)
+        if opening is None or self._text.startswith("(?", self.place) and opening[1] is None:
+            raise UnknownSyntaxError(self._text)
+        self.place = opening.end()
+        inner = self.alternatives()
+        if not self._take(")"):
+            raise UnknownSyntaxError(self._text)
+        flags = opening[1] or ""
+        return _Node(f"(?{flags}:{inner.text})", f"(?{flags}:{inner.begins})")
+
+    def _take(self, text: str) -> bool:
+        found = self._text.startswith(text, self.place)
+        self.place += len(text) if found else 0
+        return found
 
 
-_SINGLE = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN"})
+def _group(text: str) -> str:
+    return f"(?:{text})"
 
 
-def _sequence(nodes: Sequence[Any]) -> str:
-    return "".join(_whole(node) for node in nodes)
+def _assertion(text: str) -> _Node:
+    return _Node(text, "", is_assertion=True)
 
 
-def _whole(node: Any, *, leading: bool = False) -> str:
-    """One node as it is; "" for what takes no byte, but for a border in front of the whole pattern."""
-    name, value = str(node[0]), node[1]
-    match name:
-        case "LITERAL":
-            return _literal(value)
-        case "NOT_LITERAL":
-            return f"[^{_literal(value)}]"
-        case "ANY":
-            return "."
-        case "IN":
-            return _class(value)
-        case "BRANCH":
-            return f"(?:{'|'.join(_sequence(branch) for branch in value[1])})"
-        case "SUBPATTERN":
-            return _flagged(value, _sequence(value[3]))
-        case "MAX_REPEAT" | "MIN_REPEAT":
-            least, most, body = value
-            return f"(?:{_sequence(body)}){_count(least, most)}"
-        case "AT":
-            return r"\b" if leading and str(value) == "AT_BOUNDARY" else ""
-        case _:
-            raise UnknownSyntaxError(name)
+def _character(text: str) -> _Node:
+    return _Node(text, f"{text}?", is_character=True)
 
 
-def _flagged(value: Any, inner: str) -> str:
-    _, added, removed, _ = value
-    if removed or added & ~re.IGNORECASE:
-        raise UnknownSyntaxError("flags of a group")
-    return f"(?i:{inner})" if added else f"(?:{inner})"
-
-
-def _literal(code: int) -> str:
-    if code > 0xFF:
-        raise UnknownSyntaxError("a character that is no byte")
-    return f"\\x{code:02x}"
-
-
-def _class(items: Sequence[Any]) -> str:
-    parts = []
-    for kind, value in items:
-        match str(kind):
-            case "NEGATE":
-                parts.append("^")
-            case "LITERAL":
-                parts.append(_literal(value))
-            case "RANGE":
-                parts.append(f"{_literal(value[0])}-{_literal(value[1])}")
-            case "CATEGORY" if str(value) in _CATEGORIES:
-                parts.append(_CATEGORIES[str(value)])
-            case other:
-                raise UnknownSyntaxError(other)
-    return f"[{''.join(parts)}]"
-
-
-def _count(least: Any, most: Any) -> str:
-    if int(least) > _MAX_REPEAT or (most is not _UNBOUNDED and int(most) > _MAX_REPEAT):
-        raise UnknownSyntaxError("a long repeat")
-    return f"{{{least},{'' if most is _UNBOUNDED else most}}}"
+_ATOMS: tuple[tuple[re.Pattern[str], Callable[[str], _Node]], ...] = (
+    (_ASSERTION, _assertion),
+    (_CHARACTER, _character),
+)

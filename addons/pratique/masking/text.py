@@ -24,8 +24,6 @@ from pratique.masking.patterns import PatternSet
 MAX_HELD = 262_144
 KNOWN = "known-value"  # what is counted for a value that was masked before
 TOO_LONG = "too-long"  # what is counted for a candidate above MAX_HELD
-# Bytes of a chunk from which on a stream is no dialogue: an unfinished line waits for its end (or for flush()).
-_BULK = 16_384
 # Bytes of an unfinished line from which on it is looked at again only when it has grown by a quarter.
 _LONG = 1024
 _CONTEXT = 16  # bytes kept before the waiting part, for \b and ^
@@ -149,8 +147,6 @@ class TextStream:
             complete, self._text, start = self._text[:cut], self._text[cut:], self._done
             self._done = self._look = 0
             shown = self._lines(complete, start)
-        if len(data) >= _BULK and len(self._text) - self._done <= MAX_HELD and not self._dropping:
-            return shown
         return shown + self._head()
 
     def flush(self) -> bytes:
