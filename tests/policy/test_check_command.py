@@ -9,6 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from pratique.cli.policies import check
+from pratique.errors import DocumentErrors
+from pratique.loaded import load
 from pratique.recorder.flowfile import encode
 
 SHIPPED = Path(__file__).parents[2] / "policies"
@@ -111,6 +113,30 @@ def test_an_error_stands_at_file_line_and_column_with_its_remedy(folder, text, p
     result = run(folder, READ)
     assert result.exit_code == 1
     assert place in result.output + str(result.exception or "")
+
+
+BROKEN = {
+    "Cluster": "spec: {}",
+    "Client": "spec: {nothing: 1}",
+    "Policy": "spec: {rules: []}",
+    "MaskPolicy": "spec: {rules: [{name: x, nothing: 1}]}",
+    "Recording": "spec: {nothing: 1}",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_the_gateway_would_not_start_with_does_not_pass_the_check(folder, kind):
+    (folder / "broken.yaml").write_text(
+        f"apiVersion: pratique/v1\nkind: {kind}\nmetadata: {{name: x}}\n{BROKEN[kind]}\n"
+    )
+    with pytest.raises(DocumentErrors) as caught:
+        load(folder)
+    errors = [str(error) for error in caught.value.errors if "broken.yaml" in error.position.file]
+    assert errors
+    result = run(folder, READ)
+    assert result.exit_code == 1
+    for error in errors:
+        assert error in result.output
 
 
 def test_json_has_the_same_findings(folder):

@@ -262,6 +262,13 @@ def test_ports_of_a_port_forward(ports, allow, deny):
     assert agreed(policies(f"{fields}, action: Deny", ALLOW_ALL), request).action is deny
 
 
+def test_an_approval_for_ports_that_streams_will_name_is_asked_before_the_first():
+    fields = "verbs: [create], resources: [pods/portforward], ports: [80], action: RequireApproval"
+    compiled = policies(fields)
+    for ports, expected in (((), R), ((80,), R), ((81,), D), (None, D)):
+        assert agreed(compiled, ask("create", "pods/portforward", ports=ports)).action is expected
+
+
 @pytest.mark.parametrize(
     ("segment", "allow", "deny"),
     [

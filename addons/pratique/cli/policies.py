@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -12,12 +11,12 @@ from pratique.cli.output import console, output_option, print_json
 from pratique.cli.recorded import recorded_request
 from pratique.documents import Document, cases_files, read_folder, read_text
 from pratique.errors import DocumentError, DocumentErrors
-from pratique.identity.clients import Clients
 from pratique.identity.clusters import cluster_from
 from pratique.kube.status import harmless
-from pratique.masking.rules import compile_masks
+from pratique.loaded import READERS
 from pratique.policy.cases import Case, parse_cases
 from pratique.policy.check import CheckReport, check_folder_documents
+from pratique.policy.decision import compile_policies
 
 
 def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
@@ -25,12 +24,12 @@ def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
     documents = read_folder(folder)
     errors: list[DocumentError] = []
     cases: list[Case] = []
-    checks: list[Callable[[list[Document]], object]] = [Clients.from_documents, compile_masks]
-    if any(document.kind == "Cluster" for document in documents):
-        checks.append(cluster_from)
-    for check in checks:
+    for read in READERS:
+        # The report compiles policies itself; a folder of policies without a Cluster is fit to be checked.
+        if read is compile_policies or (read is cluster_from and not _has_cluster(documents)):
+            continue
         try:
-            check(documents)
+            read(documents)
         except DocumentErrors as found:
             errors += found.errors
     for file in cases_files(folder):
@@ -39,6 +38,10 @@ def check_folder(folder: Path) -> tuple[CheckReport, list[DocumentError]]:
         except DocumentErrors as found:
             errors += found.errors
     return check_folder_documents(documents, cases), errors
+
+
+def _has_cluster(documents: list[Document]) -> bool:
+    return any(document.kind == "Cluster" for document in documents)
 
 
 @click.command()

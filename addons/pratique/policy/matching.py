@@ -191,6 +191,8 @@ class CompiledRule:
     def _reaches_ports(self, ports: frozenset[int | str], asked: tuple[int | str, ...] | None) -> bool:
         if asked is None:
             return not self.allow
+        if not asked:  # each is asked about when its stream is opened; an approval must be had before the first
+            return self.action is not Action.DENY
         return ports.issuperset(asked) if self.allow else not ports.isdisjoint(asked)
 
     def _exec_mismatch(self, request: PolicyRequest) -> str:
