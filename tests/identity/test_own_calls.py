@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime
+import ipaddress
 import logging
 import socket
+import ssl
 import threading
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pratique.errors import CredentialError, OwnCallError, Refused, StartError
 from pratique.identity import own_calls as module
@@ -135,6 +144,52 @@ def test_a_server_with_another_name_gets_no_token_unless_the_cluster_says_that_n
     with pytest.raises(OwnCallError, match="certificate"):
         send(calls(sandbox, name="other.example"), canonical("GET", MAP))
     assert send(calls(sandbox, name="localhost"), canonical("GET", MAP))[0].ok
+
+
+def bare_certificate(folder):
+    """A CA and its server certificate without key identifiers, as EKS has them: CA file, and chain with key."""
+    start, end = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+
+    def built(name, key, extension, critical):
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
+        return builder.add_extension(extension, critical).sign(keys[0], hashes.SHA256())
+
+    authority = built(issuer, keys[0], x509.BasicConstraints(True, None), True)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    leaf = built(subject, keys[1], address, False)
+    private = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "ca.pem").write_bytes(authority.public_bytes(Encoding.PEM))
+    (folder / "server.pem").write_bytes(leaf.public_bytes(Encoding.PEM) + private)
+    return folder / "ca.pem", folder / "server.pem"
+
+
+def test_a_certificate_without_key_identifiers_is_verified_by_its_ca_and_no_other(sandbox, tmp_path):
+    authority, chain = bare_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        for _ in range(2):
+            with (
+                contextlib.suppress(OSError),
+                context.wrap_socket(listener.accept()[0], server_side=True) as connection,
+            ):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    threading.Thread(target=serve, daemon=True).start()
+    server = Server("https", "127.0.0.1", listener.getsockname()[1])
+    try:
+        assert send(calls(sandbox, ca=authority, server=server), canonical("GET", MAP))[0].document == {}
+        with pytest.raises(OwnCallError, match="certificate"):
+            send(calls(sandbox, server=server), canonical("GET", MAP))
+    finally:
+        listener.close()
 
 
 def test_a_ca_file_that_is_none_stops_the_start(sandbox, tmp_path):
