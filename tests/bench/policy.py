@@ -42,8 +42,16 @@ def request(attributes: RequestAttributes = GET, **fields: Any) -> PolicyRequest
 
 
 def decide(rules: PolicySet, requests: list[PolicyRequest]) -> Callable[[], Any]:
+    """As the gateway does: first whether the cluster must be asked, then the verdict."""
     following = itertools.cycle(requests)
-    return lambda: rules.decide(next(following))
+
+    def both() -> None:
+        asked = next(following)
+        if any(rules.needs(asked)):
+            raise AssertionError("the figure would be without the call")
+        rules.decide(asked)
+
+    return both
 
 
 def run(meter: Meter) -> None:

@@ -102,7 +102,15 @@ def test_bypass_7_a_resource_that_no_rule_names_is_denied(group, resource):
 
 @pytest.mark.parametrize(
     "document",
-    [None, [], "x", 1, {"spec": 1}, {"spec": {"template": []}}, {"spec": {"template": {"spec": {"containers": {"a": 1}}}}}],
+    [
+        None,
+        [],
+        "x",
+        1,
+        {"spec": 1},
+        {"spec": {"template": []}},
+        {"spec": {"template": {"spec": {"containers": {"a": 1}}}}},
+    ],
 )
 def test_bypass_7_a_body_that_has_not_the_shape_of_its_kind_has_unknown_powers(document):
     rule = "verbs: [create], apiGroups: [apps], resources: [deployments], podPowers: [], action: Allow"

@@ -13,7 +13,7 @@ from pratique.policy.demands import demands
 from pratique.policy.explain import explain
 from pratique.policy.index import MEMO_ENTRIES
 from pratique.policy.matching import CompiledRule
-from pratique.policy.patterns import matches, matches_argv
+from pratique.policy.patterns import Globs, matches, matches_argv
 from pratique.policy.request import ExecOptions, PolicyRequest
 from pratique.verdict import Action
 from tests.kube.requests import canonical
@@ -652,6 +652,8 @@ def test_a_decision_among_1000_rules_of_one_resource_looks_at_those_of_the_names
 )
 def test_globs(pattern, text, expected):
     assert matches(pattern, text) is expected
+    assert Globs([pattern]).match(text) is expected
+    assert Globs(["zz", pattern, "zz*"]).match(text) is expected
 
 
 def test_argument_lists_are_matched_element_by_element():

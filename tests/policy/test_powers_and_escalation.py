@@ -331,3 +331,9 @@ def test_escalation_by_content_must_be_listed_in_the_rule(escalation, request_):
 def test_ordinary_writes_of_the_same_kinds_are_not_escalation(request_):
     fields = "verbs: ['*'], resources: [configmaps, serviceaccounts, namespaces, secrets]"
     assert policies(f"{fields}, action: Allow").decide(request_).action is A
+
+
+def test_a_secret_whose_type_is_no_text_counts_as_a_token():
+    fields = "verbs: ['*'], resources: [secrets], action: Allow"
+    for kind, expected in ((["x"], D), ({}, D), (7, D), (None, A), ("Opaque", A), ("bootstrap.kubernetes.io/token", D)):
+        assert policies(fields).decide(ask("create", "secrets", document={"type": kind})).action is expected

@@ -82,7 +82,7 @@ class PolicySet:
         if group.settled is not None:
             return group.settled
         facts = Facts(request)
-        outcome = Outcome(frozenset(candidates.demands.required), facts.escalations)
+        outcome = Outcome(candidates.required, facts.escalations)
         for rule, covered in group.rules(namespace):
             if not rule.is_static or facts.escalations:
                 try:
@@ -124,14 +124,17 @@ class PolicySet:
         if _problem(request) or request.fault:
             return NOTHING
         candidates = self._index.candidates(request)
-        group = candidates.group(request.namespace)
-        if group.is_static:
+        namespace = request.namespace
+        group = candidates.group(namespace)
+        if not group.asks:
+            return NOTHING
+        rules = [(rule, covered, rule.needs(request)) for rule, covered in group.rules(namespace)]
+        if not any(any(needed) for _, _, needed in rules):
             return NOTHING
         facts = Facts(request)
-        missing = frozenset(candidates.demands.required)
+        missing = candidates.required
         wanted, permitted = NOTHING, False
-        for rule, covered in group.rules(request.namespace):
-            needed = rule.needs(request)
+        for rule, covered, needed in rules:
             try:
                 if rule.request_mismatch(request, facts) or (not any(needed) and _mismatch(rule, request, facts)):
                     continue

@@ -152,7 +152,10 @@ def _secret(request: PolicyRequest) -> Iterator[Escalation]:
     if request.patch_type == JSON_PATCH:
         if _patch_touches(request.document, ("type",)):
             yield TOKEN_SECRET
-    elif not isinstance(request.document, dict) or request.document.get("type") in TOKEN_SECRET_TYPES:
+        return
+    kind = request.document.get("type", "") if isinstance(request.document, dict) else None
+    # null leaves the default to the server, in a merge patch it removes what is there: neither is a token.
+    if not isinstance(kind, str | None) or kind in TOKEN_SECRET_TYPES or not isinstance(request.document, dict):
         yield TOKEN_SECRET
 
 

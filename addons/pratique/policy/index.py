@@ -26,14 +26,18 @@ type Covering = tuple[CompiledRule, frozenset[Demand]]
 
 
 class Group:
-    """The candidates of one namespace. `settled`: the Allow that every request to it gets, once that is known."""
+    """The candidates of one namespace. `asks`: whether one of them may need to know what the cluster says.
 
-    __slots__ = ("always", "by_pattern", "is_static", "settled")
+    `settled`: the Allow that every request to it gets, once that is known.
+    """
+
+    __slots__ = ("always", "asks", "by_pattern", "is_static", "settled")
 
     def __init__(self, always: list[Covering], by_pattern: list[Covering]) -> None:
         self.always = tuple(always)
         self.by_pattern = tuple(by_pattern)
         self.is_static = not by_pattern and all(rule.is_static for rule, _ in always)
+        self.asks = any(rule.asks for rule, _ in (*always, *by_pattern))
         self.settled: Verdict | None = None
 
     def rules(self, namespace: str | None) -> Sequence[Covering]:
@@ -45,10 +49,11 @@ class Group:
 class Candidates:
     """The rules whose client, verb, group and resource match, each with the required demands that it covers."""
 
-    __slots__ = ("_by_name", "_everywhere", "_groups", "_nowhere", "_other", "demands")
+    __slots__ = ("_by_name", "_everywhere", "_groups", "_nowhere", "_other", "demands", "required")
 
     def __init__(self, demands: Demands, rules: Sequence[Covering]) -> None:
         self.demands = demands
+        self.required = frozenset(demands.required)
         free: list[Covering] = []
         patterned: list[Covering] = []
         self._by_name: dict[str, list[Covering]] = {}

@@ -67,6 +67,7 @@ class CompiledRule:
         self.is_static = self._is_static()
         self._reads_object = self._reads_result()
         self._reads_old_object = any(condition.reads_old_object for condition in conditions)
+        self.asks = rule.namespace_selector is not None or self._reads_object or self._reads_old_object
         self._names = Globs(rule.resource_names) if rule.resource_names is not None else None
 
     def _terms(self) -> ApprovalTerms | None:
@@ -90,7 +91,7 @@ class CompiledRule:
 
     def needs(self, request: PolicyRequest) -> Needs:
         """What the cluster has to be asked before this rule can be, and was not asked yet."""
-        if self.is_static:
+        if not self.asks:
             return NOTHING
         selects = self.rule.namespace_selector is not None
         return Needs(

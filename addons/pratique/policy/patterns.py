@@ -40,14 +40,17 @@ def matches_argv(patterns: Sequence[str], argv: Sequence[str]) -> bool:
 class Globs:
     """A list of globs, as a set and a list of real patterns. An empty list matches nothing."""
 
-    __slots__ = ("everything", "exact", "patterns")
+    __slots__ = ("_others", "_prefixes", "everything", "exact", "patterns")
 
     def __init__(self, globs: Sequence[str]) -> None:
         self.everything = ANY in globs
         self.exact = frozenset(glob for glob in globs if ANY not in glob)
         self.patterns = tuple(glob for glob in globs if ANY in glob)
+        # Nearly every pattern is `prefix*`, which str does by itself.
+        self._prefixes = tuple(glob[:-1] for glob in self.patterns if glob.find(ANY) == len(glob) - 1)
+        self._others = tuple(glob for glob in self.patterns if glob.find(ANY) != len(glob) - 1)
 
     def match(self, text: str) -> bool:
-        if self.everything or text in self.exact:
+        if self.everything or text in self.exact or (self._prefixes and text.startswith(self._prefixes)):
             return True
-        return any(matches(pattern, text) for pattern in self.patterns)
+        return bool(self._others) and any(matches(pattern, text) for pattern in self._others)
