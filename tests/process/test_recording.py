@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from pratique.cli.web import shown_flow
 from pratique.recorder.record import Record
 from pratique.recorder.sessions import Recordings
 from pratique.sandbox.seed import CANARIES
+from tests.cli.conftest import module
 from tests.process.gateway import Gateway
 from tests.process.kills import dechunked
+from tests.process.streams import WebSocketClient, exec_target
 from tests.recorder.fakes3 import FakeS3
 
 pytestmark = pytest.mark.process
+V5 = "v5.channel.k8s.io"
 NAMESPACE = "/api/v1/namespaces/payments"
 
 
@@ -137,6 +142,30 @@ def test_a_long_answer_is_stored_up_to_the_limit_with_its_size_and_hash(gateway:
     flow: Any = Recordings(gateway.state).flow(session, row)
     assert len(flow["response"]["content"]) == len(flow["request"]["content"]) == 1 << 20
     assert "response: 1048576 of" in flow["comment"]
+
+
+def test_an_exec_is_shown_played_and_exported(gateway: Gateway) -> None:
+    target = exec_target("db-0", "sh", "-c", "printf 'played-from-a-real-gateway\\n'; exit 4")
+    assert WebSocketClient(gateway, target, V5).finish().output(1) == b"played-from-a-real-gateway\n"
+    ((session, record),) = until(
+        lambda: [found for found in records(gateway, "played-from") if found[1].stage == "ResponseComplete"]
+    )
+    (row,) = module_json("sessions", "show", session, "--state", gateway.state)["requests"]
+    assert (row["cast"], row["status"], row["note"]) == (f"{record.flow}.cast", 101, f"exit 4, {record.flow}.cast")
+    played = module("sessions", "play", session, "--state", gateway.state).stdout
+    assert "played-from-a-real-gateway\n" in played
+    assert "exit 4" in played
+    page = module("sessions", "export", session, "--format", "html", "--state", gateway.state).stdout
+    assert "played-from-a-real-gateway" in page
+    found = Recordings(gateway.state)
+    (entry,) = found.timeline(session)
+    flow = shown_flow(found, session, entry, record, found.cast(session, record.flow))
+    assert flow.websocket is not None
+    assert flow.websocket.messages[0].content == b"\x01played-from-a-real-gateway\r\n"
+
+
+def module_json(*arguments: Any) -> Any:
+    return json.loads(module(*arguments, "--output", "json").stdout)
 
 
 def test_a_session_goes_on_in_a_new_one_when_it_is_long(make_gateway) -> None:

@@ -16,6 +16,7 @@ import click
 from pratique.cli.asked import Asked, request
 from pratique.errors import FramingError, RecordError
 from pratique.recorder.flowfile import decode, scan
+from pratique.recorder.layout import FLOW
 from pratique.recorder.sessions import Recordings
 
 _LENGTH = re.compile(rb"[0-9]{1,12}:")
@@ -43,14 +44,14 @@ def of_file(data: bytes, name: str) -> Iterator[tuple[str, Asked]]:
 
 
 def of_session(state: Path, prefix: str) -> Iterator[tuple[str, Asked]]:
-    """The flows of the one session whose id begins with `prefix`. RecordError."""
+    """Each request of the one session whose id begins with `prefix`, once. RecordError."""
     found = Recordings(state)
     session = found.find(prefix)
-    files = [part for part in found.parts(session) if part.suffix == ".flow"]
-    if not files:
-        raise RecordError(f"session `{session}` has no flow file")
-    for file in files:
-        yield from of_file(file.read_bytes(), session)
+    entries = [entry for entry in found.timeline(session) if entry.part == FLOW]
+    if not entries:
+        raise RecordError(f"session `{session}` has no requests")
+    for entry in entries:
+        yield _asked(found.flow(session, entry), f"{session}:{entry.n}")
 
 
 def _asked(flow: dict[str, Any], place: str) -> tuple[str, Asked]:
