@@ -96,16 +96,14 @@ def test_stdin_half_close_and_the_exit_code(gateway: Gateway) -> None:
 
 
 def test_a_terminal_its_size_and_its_prompt(gateway: Gateway) -> None:
-    target = exec_target(
-        POD, "sh", "-c", "stty size; printf 'password: '; read x; exit 0", streams="stdin=true&stdout=true&tty=true"
-    )
-    session = WebSocketClient(gateway, target)
-    session.send(b'\x04{"Width":77,"Height":33}\n')
-    session.wait_for(b"password: ")
+    script = "read go; stty size; printf 'password: '; read x; exit 0"
+    session = WebSocketClient(gateway, exec_target(POD, "sh", "-c", script, streams="stdin=true&stdout=true&tty=true"))
+    session.send(b'\x04{"Width":77,"Height":33}\n', b"\x00go\n")
+    session.wait_for(b"33 77\r\npassword: ")
     session.send(b"\x00typed-password-canary\n")
     session.finish()
     assert session.status["status"] == "Success"
-    (cast,) = wait(lambda: [lines for lines in parts(gateway, "stty size") if lines[-1][2] == "exit 0"])
+    (cast,) = wait(lambda: [lines for lines in parts(gateway, "read go") if lines[-1][2] == "exit 0"])
     assert (cast[0]["width"], cast[0]["height"]) == (77, 33)
     assert any("not recorded" in line[2] for line in cast[1:] if line[1] == "m")
     assert not [line for line in cast[1:] if line[1] == "i"]
@@ -125,12 +123,13 @@ def test_attach_is_masked_and_recorded_like_exec(gateway: Gateway) -> None:
 
 
 def test_bypass_5_01_stdin_without_permission_is_dropped(gateway: Gateway) -> None:
-    session = WebSocketClient(gateway, exec_target(POD, "sh", "-c", "cat; echo bypass-5-01"))
+    session = WebSocketClient(gateway, exec_target(POD, "sh", "-c", "cat; echo bypass-5-01; exec sleep 60"))
     session.send(b"\x00echo injected\n", b"\xff\x00")
-    session.finish()
+    session.wait_for(b"bypass-5-01\n")
+    said = ["m", "stdin was not asked for, what the client sent there was dropped"]
+    wait(lambda: [cast for cast in parts(gateway, "bypass-5-01") if said in [line[1:] for line in cast[1:]]])
     assert session.output(1) == b"bypass-5-01\n"
-    (cast,) = wait(lambda: parts(gateway, "bypass-5-01"))
-    assert ["m", "stdin was not asked for, what the client sent there was dropped"] in [line[1:] for line in cast[1:]]
+    session.close()
 
 
 @pytest.mark.parametrize(
