@@ -78,7 +78,13 @@ def pod(number: int, *, secret: bool) -> JSON:
         "annotations": {"kubernetes.io/config.seen": "2026-01-02T03:04:05.000000000Z"},
         "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "api-7d9f8b6c5d", "uid": uid}],
         "managedFields": [
-            {"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields}
+            {
+                "manager": manager,
+                "operation": "Update",
+                "apiVersion": "v1",
+                "fieldsType": "FieldsV1",
+                "fieldsV1": fields,
+            }
             for manager in ("kube-controller-manager", "kubelet")
         ],
     }
@@ -95,7 +101,12 @@ def pod(number: int, *, secret: bool) -> JSON:
         "securityContext": {},
         "schedulerName": "default-scheduler",
         "tolerations": [
-            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            {
+                "key": "node.kubernetes.io/not-ready",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            }
         ],
         "enableServiceLinks": True,
     }
@@ -138,7 +149,9 @@ def custom(number: int, *, secret: bool) -> JSON:
         "resourceVersion": str(100_000 + number),
         "labels": {"app": "api"},
     }
-    conditions = [{"type": "Ready", "status": "True", "reason": "Succeeded", "message": f"release {number} is installed"}]
+    conditions = [
+        {"type": "Ready", "status": "True", "reason": "Succeeded", "message": f"release {number} is installed"}
+    ]
     return {
         "apiVersion": "helm.toolkit.fluxcd.io/v2",
         "kind": "HelmRelease",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from pratique.kube.objects import ObjectType, fields_of
 from pratique.masking.document import TreeMasker
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
@@ -20,7 +21,6 @@ from pratique.masking.locate import containers
 from pratique.masking.mask import Mask
 from pratique.masking.masker import Scope, mask_document
 from pratique.masking.plan import Plan
-from pratique.kube.objects import ObjectType, fields_of
 from tests.masking.session import default_masks, masks
 
 TYPES = [
@@ -198,7 +198,9 @@ def test_rows_of_a_table_are_masked_as_each_of_them(items: list[Any], kind: Obje
     ]
 
 
-ASCII = VALUES.filter(lambda value: isinstance(value, dict | list)).map(lambda value: json.loads(json.dumps(value).replace("\\u00e9", "e")))
+ASCII = VALUES.filter(lambda value: isinstance(value, dict | list)).map(
+    lambda value: json.loads(json.dumps(value).replace("\\u00e9", "e"))
+)
 
 
 @settings(max_examples=150, deadline=None)

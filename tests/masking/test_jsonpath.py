@@ -55,7 +55,9 @@ def test_a_path_finds_what_jsonpath_ng_finds(path: str) -> None:
         assert found == sorted(repr(match.value) for match in reference.find(root)), root
 
 
-STEPS = st.sampled_from([".a", ".b", ".l", ".*", "[*]", "[0]", "[-1]", "[1:]", "..a", "..name", "['a','b']", "['data']"])
+STEPS = st.sampled_from(
+    [".a", ".b", ".l", ".*", "[*]", "[0]", "[-1]", "[1:]", "..a", "..name", "['a','b']", "['data']"]
+)
 FILTERS = st.builds(
     "[?(@{} {} {})]".format,
     st.sampled_from([".name", ".n", ".a.b", ".value"]),

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.masking.keys import KeyNames
-from pratique.masking.patterns import GENERAL, PATTERNS, SPECIAL, Pattern, PatternError, PatternSet, compile_hint, compile_re2
+from pratique.masking.patterns import (
+    GENERAL,
+    PATTERNS,
+    SPECIAL,
+    Pattern,
+    PatternError,
+    PatternSet,
+    compile_hint,
+    compile_re2,
+)
 from pratique.masking.plan import Finder
 from pratique.masking.walk import walk
 
@@ -86,7 +95,9 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 @pytest.mark.parametrize(("name", "text", "secret"), EXAMPLES)
 @pytest.mark.parametrize("escape", [0, 1, 2])
-def test_the_hint_is_found_in_raw_json_wherever_the_pattern_matches(name: str, text: str, secret: str, escape: int) -> None:
+def test_the_hint_is_found_in_raw_json_wherever_the_pattern_matches(
+    name: str, text: str, secret: str, escape: int
+) -> None:
     """The text of a field, as the API server writes it; and a field that holds JSON which holds it."""
     for _ in range(escape):
         text = json.dumps({"a": text})
@@ -95,7 +106,26 @@ def test_the_hint_is_found_in_raw_json_wherever_the_pattern_matches(name: str, t
 
 
 SNIPPETS = [text for examples in FOUND.values() for text, _ in examples] + ORDINARY
-SNIPPETS += ['"', "'", "\\", "\n", "\t", " ", "=", ":", "password", "TOKEN", "é", "\u2028", "{", "}", "<", "&", "auth", "key"]
+SNIPPETS += [
+    '"',
+    "'",
+    "\\",
+    "\n",
+    "\t",
+    " ",
+    "=",
+    ":",
+    "password",
+    "TOKEN",
+    "é",
+    "\u2028",
+    "{",
+    "}",
+    "<",
+    "&",
+    "auth",
+    "key",
+]
 
 
 @settings(max_examples=200, deadline=None)
@@ -121,11 +151,28 @@ def test_a_hint_never_reaches_over_the_end_of_a_string(name: str) -> None:
 
 # --- key names ---
 
-NAMES = ["password", "DB_PASSWORD", "api-key", "apiKey", "API KEY", "secretName", "token", "tokenTTL", "x", "K\u212aey", "clientSecret"]
+NAMES = [
+    "password",
+    "DB_PASSWORD",
+    "api-key",
+    "apiKey",
+    "API KEY",
+    "secretName",
+    "token",
+    "tokenTTL",
+    "x",
+    "K\u212aey",
+    "clientSecret",
+]
 NAMES += ['pass"word', "pass\\word", "pass\nword", "existingSecret", "dsn", "sshKey", "défaut-token", "--token", "-pwd"]
 TREES = st.recursive(
-    st.sampled_from(["v", "--token", "--password=x", "-pwd=", "--x", "", "password", "DB_PASSWORD", "\u2028", 1, -2.5, True, None]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*NAMES, "name", "key", "value", "defaultValue"]), inner, max_size=3),
+    st.sampled_from(
+        ["v", "--token", "--password=x", "-pwd=", "--x", "", "password", "DB_PASSWORD", "\u2028", 1, -2.5, True, None]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*NAMES, "name", "key", "value", "defaultValue"]), inner, max_size=3)
+    ),
     max_leaves=10,
 ).filter(lambda tree: isinstance(tree, dict | list))
 
@@ -170,7 +217,14 @@ def test_globs_without_a_letter_have_no_hint(globs: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("regex", "part"),
-    [("(", "not an RE2"), ("(?=x)y", "not an RE2"), (r"(a)\1", "not an RE2"), ("x*", "empty string"), ("^", "empty string"), ("$", "empty")],
+    [
+        ("(", "not an RE2"),
+        ("(?=x)y", "not an RE2"),
+        (r"(a)\1", "not an RE2"),
+        ("x*", "empty string"),
+        ("^", "empty string"),
+        ("$", "empty"),
+    ],
 )
 def test_a_pattern_that_cannot_work_is_refused(regex: str, part: str) -> None:
     with pytest.raises(PatternError, match=part):

@@ -29,7 +29,9 @@ def test_every_beginning_of_a_match_is_found_at_the_end(name: str, text: str, se
             assert patterns.hold(raw[:place], 0) <= start, raw[:place]
 
 
-PIECES = st.sampled_from(["a", "b", "[ab]", "[^a]", ".", r"\.", r"\x41", "(?:ab|b)", "(a|bc)", "(?i:ab)", r"\b", "(?:a|b(?:c|a))"])
+PIECES = st.sampled_from(
+    ["a", "b", "[ab]", "[^a]", ".", r"\.", r"\x41", "(?:ab|b)", "(a|bc)", "(?i:ab)", r"\b", "(?:a|b(?:c|a))"]
+)
 REPEATS = st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "{0,2}?"])
 EXPRESSIONS = st.lists(st.tuples(PIECES, REPEATS), min_size=1, max_size=4).map(
     lambda parts: "".join(piece + (repeat if piece != r"\b" else "") for piece, repeat in parts)
@@ -54,7 +56,9 @@ def test_what_cannot_begin_a_match_is_not_held() -> None:
         assert patterns.hold(text, 0) >= len(text) - 8, text
 
 
-@pytest.mark.parametrize("expression", [r"\pL+x", "(?P<n>a)", r"\Qa.b\E", "a(?#x)", "(", "a)", r"\C", "a(?=b)", r"(a)\1", "(?x) a"])
+@pytest.mark.parametrize(
+    "expression", [r"\pL+x", "(?P<n>a)", r"\Qa.b\E", "a(?#x)", "(", "a)", r"\C", "a(?=b)", r"(a)\1", "(?x) a"]
+)
 def test_other_syntax_is_not_guessed_at(expression: str) -> None:
     with pytest.raises(UnknownSyntaxError):
         prefixes(expression)

@@ -19,10 +19,7 @@ from tests.masking.canary import VALUE, find, forms
 
 MASK = Mask().text.encode()
 PEM = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEowIBAAKCAQEA7bq\nabcdefgh+/==\n-----END RSA PRIVATE KEY-----\n"
-SHORT = (
-    b"token=abcd1234 x\n"
-    b"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nu://a:pw@h"
-)
+SHORT = b"token=abcd1234 x\n-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nu://a:pw@h"
 LONG = b"\n".join(
     [
         b"2026-01-02 start", b'level=info password="not real" user=x', b"AKIAABCDEFGHIJKLMNOP and AKIAABC", b"", b"\r",
@@ -65,7 +62,17 @@ def test_no_secret_of_any_line_is_shown_and_the_rest_is() -> None:
                    b"abcdefgh+/", b"aaaaaaaa", b"1234567890", b"api_key: abcdef"):  # fmt: skip
         assert secret not in WHOLE, secret
     assert find(WHOLE) == []
-    for kept in (b"start", b"level=info", b"user=x", b"and AKIAABC", b"@host/path?x=1", b"--verbose", b"tail", b"\xff\xfe", b"no end of"):
+    for kept in (
+        b"start",
+        b"level=info",
+        b"user=x",
+        b"and AKIAABC",
+        b"@host/path?x=1",
+        b"--verbose",
+        b"tail",
+        b"\xff\xfe",
+        b"no end of",
+    ):
         assert kept in WHOLE, kept
 
 
@@ -92,8 +99,31 @@ def test_cut_in_random_pieces_is_the_whole(places: list[int]) -> None:
     assert fed(cut(LONG, places)) == WHOLE
 
 
-WORDS = [b"token=", b"password", b": ", b"=", b"\n", b'"', b"'", b"AKIA", b"ABCDEFGHIJKLMNOP", b"eyJ", b".", b"abcdefgh", b" "]
-WORDS += [b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----", b"://u:", b"@", b"\\", b"\xff", b"--token ", b"Bearer "]
+WORDS = [
+    b"token=",
+    b"password",
+    b": ",
+    b"=",
+    b"\n",
+    b'"',
+    b"'",
+    b"AKIA",
+    b"ABCDEFGHIJKLMNOP",
+    b"eyJ",
+    b".",
+    b"abcdefgh",
+    b" ",
+]
+WORDS += [
+    b"-----BEGIN PRIVATE KEY-----",
+    b"-----END PRIVATE KEY-----",
+    b"://u:",
+    b"@",
+    b"\\",
+    b"\xff",
+    b"--token ",
+    b"Bearer ",
+]
 WORDS += [VALUE.encode(), VALUE.encode()[:8], forms()["base64+0"], forms()["hex"], b"\r", b"ghp_", b"x" * 36, MASK]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -33,7 +33,6 @@ _JOINS = 8
 _HIDDEN = re.compile(rb"\\u00[4-7]")
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 type Span = tuple[int, int]
-type Split = Callable[[memoryview], dict[str, Any]]
 
 
 class NotInPlaceError(Exception):
@@ -83,18 +82,15 @@ def _object(text: bytes, mark: bytes) -> dict[str, Raw] | None:
         return None
 
 
-def elements(array: Array, split: Split = _FIELDS.decode) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """(start, end, fields) of each element, in order. NotInPlaceError if they cannot be told apart.
-
-    `split` gives the fields of an object, or raises msgspec.MsgspecError if it is none.
-    """
+def elements(array: Array) -> Iterator[tuple[int, int, dict[str, Raw]]]:
+    """(start, end, fields) of each element, in order. NotInPlaceError if they cannot be told apart."""
     body, start, stop, _ = array
     separator = _separator(array)
     view = memoryview(body)
     while start < stop:
         for end in _ends(body, start, stop, separator):
             try:
-                fields = split(view[start:end])
+                fields = _FIELDS.decode(view[start:end])
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 continue  # inside the element
             break
@@ -121,11 +117,11 @@ class Piece(NamedTuple):
 
     start: int
     end: int
-    fields: dict[str, Any]
+    fields: dict[str, Raw]
     found: list[Span] | None
 
 
-def touched(array: Array, spans: Iterator[Span] | None, split: Split, check: Callable[[bytes], bool]) -> Iterator[Piece]:
+def touched(array: Array, spans: Iterator[Span] | None, check: Callable[[bytes], bool]) -> Iterator[Piece]:
     """The elements in which `spans` (in order) are, and all that `check` does not pass. NotInPlaceError.
 
     `check` is given runs of elements in which nothing was found, with commas between them: False if one of them has to
@@ -133,21 +129,23 @@ def touched(array: Array, spans: Iterator[Span] | None, split: Split, check: Cal
     """
     finds = _Finds(spans)
     if spans is None:
-        yield from _each(array, finds, split)
+        yield from _each(array, finds)
         return
     start, separator = array.start, _separator(array)
     while start < array.stop:
-        piece = _next(array, start, separator, finds, split)
+        piece = _next(array, start, separator, finds)
         end = array.stop if piece is None else piece.start - 1
-        if end > start and not all(_passes(array.body, run, check) for run in groups(Array(array.body, start, end, {}))):
-            yield from _each(array._replace(start=start), finds, split, piece)
+        if end > start and not all(
+            _passes(array.body, run, check) for run in groups(Array(array.body, start, end, {}))
+        ):
+            yield from _each(array._replace(start=start), finds, piece)
             return
         if piece is not None:
             yield piece
         start = array.stop if piece is None else piece.end + 1
 
 
-def _next(array: Array, start: int, separator: bytes, finds: _Finds, split: Split) -> Piece | None:
+def _next(array: Array, start: int, separator: bytes, finds: _Finds) -> Piece | None:
     """The next element in which something was found, if it can be told where it is."""
     hit = finds.next
     if hit is None:
@@ -157,7 +155,7 @@ def _next(array: Array, start: int, separator: bytes, finds: _Finds, split: Spli
     begin = place + len("},") if place >= 0 else start
     for end in _ends(body, max(begin, hit[0]), array.stop, separator):
         try:
-            fields = split(memoryview(body)[begin:end])
+            fields = _FIELDS.decode(memoryview(body)[begin:end])
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             continue
         return Piece(begin, end, fields, finds.before(end))
@@ -171,10 +169,10 @@ def _passes(body: bytes, run: Span, check: Callable[[bytes], bool]) -> bool:
         return False
 
 
-def _each(array: Array, finds: _Finds, split: Split, piece: Piece | None = None) -> Iterator[Piece]:
+def _each(array: Array, finds: _Finds, piece: Piece | None = None) -> Iterator[Piece]:
     """Every element. `piece` was cut already: its finds are gone from `finds`."""
     taken = piece.found or [] if piece is not None else []
-    for start, end, fields in elements(array, split):
+    for start, end, fields in elements(array):
         found = finds.before(end)
         if found is not None:
             found = [span for span in taken if start <= span[0] < end] + found

@@ -42,8 +42,8 @@ class ObjectType(NamedTuple):
 type Span = tuple[int, int]
 type Change = tuple[int, int, Raw | bytes]
 """(start, end, what is put there)."""
-type Fields = dict[str, Any]
-"""Top-level fields, undecoded (Raw) where the visitor's `split` did not decode them."""
+type Fields = dict[str, Raw]
+"""Top-level fields, undecoded."""
 
 
 class Visitor(Protocol):
@@ -51,9 +51,6 @@ class Visitor(Protocol):
 
     def run(self, body: bytes, start: int, end: int) -> bytes | None:
         """Elements `body[start:end]` with commas between them, masked; None if they are to be handed over one by one."""
-
-    def split(self, view: memoryview) -> Fields:
-        """The fields of an element. msgspec.MsgspecError if it is no object."""
 
     def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
         """The changes in an object `body[start:end]` of the request's type, in which `finds` found `spans`.
@@ -69,8 +66,9 @@ class Visitor(Protocol):
         """`row` is the object of the same row, which has been visited."""
 
     def finds(self, body: bytes, start: int, stop: int, columns: tuple[str, ...] | None) -> Iterator[Span] | None:
-        """Where in `body[start:stop]` (elements of a List, or rows of a Table with these columns) something may have to
-        change, in order. Too many are allowed, one too few is a leak. None: everything is to be looked at.
+        """Where in `body[start:stop]` something may have to change, in order. None: everything is to be looked at.
+
+        These are elements of a List, or rows of a Table with `columns`. Too many are allowed, one too few is a leak.
         """
 
     def restart(self) -> None:
@@ -101,7 +99,7 @@ def _plural(kind: str) -> str:
 def fields_of(raw: Raw | bytes) -> dict[str, Raw] | None:
     """The top-level fields, undecoded; None if it is no object. FramingError if it is not JSON."""
     try:
-        return FIELDS.decode(raw)
+        return _FIELDS.decode(raw)
     except msgspec.ValidationError:
         _require_json(raw)
         return None
@@ -118,7 +116,7 @@ def _require_json(raw: Raw | bytes) -> None:
 
 
 _ANY = msgspec.json.Decoder(Raw)
-FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 
 
@@ -229,7 +227,7 @@ class _Rewriter:
         view, visitor = memoryview(array.body), self._visitor
         spans = visitor.finds(array.body, array.start, array.stop, columns)
         check = self._are_rows if columns is not None else self._are_plain
-        for start, end, fields, found in touched(array, spans, visitor.split, check):
+        for start, end, fields, found in touched(array, spans, check):
             if columns is not None:
                 changed = self._row_fields(fields, columns, 0)
             elif not self._is_plain(fields):

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 
 from pratique.errors import FramingError
-from pratique.kube.objects import FIELDS, GENERIC_KINDS, Change, Fields, decode, encode, fields_of, string_of, type_of_kind
+from pratique.kube.objects import (
+    GENERIC_KINDS,
+    Change,
+    Fields,
+    decode,
+    encode,
+    fields_of,
+    string_of,
+    type_of_kind,
+)
 from pratique.masking.document import TreeMasker, echoes
 from pratique.masking.edits import Edit
 from pratique.masking.fast import RawMasker
@@ -63,9 +72,6 @@ class DocumentMasker:
 
     def run(self, body: bytes, start: int, end: int) -> bytes | None:
         return self._values.masked(body[start:end]) if self._values is not None else None
-
-    def split(self, view: memoryview) -> Fields:
-        return self._scope.plan.split(view)
 
     def foreign(self, api_version: str, kind: str) -> bool:
         return self._plan_of_kind(api_version, kind) is not None
@@ -180,9 +186,6 @@ class KnownMasker:
 
     def finds(self, body: bytes, start: int, stop: int, columns: tuple[str, ...] | None) -> Iterator[Span] | None:  # noqa: ARG002
         return iter(sorted(self._known.each(body, start, stop, strong=True)))
-
-    def split(self, view: memoryview) -> Fields:
-        return FIELDS.decode(view)
 
     def foreign(self, api_version: str, kind: str) -> bool:  # noqa: ARG002
         return False

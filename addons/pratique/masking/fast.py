@@ -12,7 +12,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Raw
@@ -73,10 +73,8 @@ class RawMasker:
                 continue
             node = (plan.nodes or {}).get(name)
             new = self._node(node, field, plan) if node is not None else None
-            if name != "metadata" and new is None:
-                new = self._deep(field, plan, inside)
-            elif name != "metadata" and new is not _GONE:
-                new = self._deep(new, plan, None) or new
+            if name != "metadata" and new is not _GONE:
+                new = (self._deep(field, plan, inside) if new is None else self._deep(new, plan, None)) or new
             if new is not None:
                 changed[name] = new
         return self._with(fields, changed)
@@ -112,13 +110,11 @@ class RawMasker:
 
     # --- paths ---
 
-    def _node(self, node: Node, raw: Raw | dict[str, str], plan: Plan) -> Any:
+    def _node(self, node: Node, raw: Raw, plan: Plan) -> Raw | None:
         """The value at a field: the rules below it first, then those that look inside it."""
         if node.whole:
             return self._whole(node.whole[0], node, raw)
-        if isinstance(raw, dict):
-            return self._values(node, raw)
-        now: Any = None
+        now: Raw | None = None
         if node.children or node.each is not None:
             kind = memoryview(raw)[0]
             if kind == _MAP:
@@ -168,19 +164,19 @@ class RawMasker:
                     changed[name] = new
         return changed
 
-    def _values(self, node: Node, raw: Raw | dict[str, str]) -> Raw | dict[str, str] | None:
+    def _values(self, node: Node, raw: Raw) -> Raw | None:
         """A map whose values are all masked, decoded as such (`data` of a Secret)."""
         if node.each is None:
             return None
         entry = node.each.whole[0]
         try:
-            values = raw if isinstance(raw, dict) else _STRINGS.decode(raw)
+            values = _STRINGS.decode(raw)
         except msgspec.MsgspecError:
             return self._decoded_below(node, raw)
         touched = self._tree.replacer.replace_values(
             values, entry.rule.id, encoded=entry.encoded, keep_certificates=entry.rule.keep_certificates
         )
-        return values if touched else None
+        return encode(values) if touched else None
 
     def _decoded_below(self, node: Node, raw: Raw) -> Raw | None:
         """Every child of a map or list by the one rule for each of them; also where they are no strings."""

@@ -106,7 +106,7 @@ class KnownValues:
 
     def add_all(self, values: Iterable[str], *, encoded: bool) -> None:
         """The same for many."""
-        self._new.extend(zip(values, repeat(encoded)))  # noqa: B905 - one of them has no end
+        self._new.extend(zip(values, repeat(encoded)))
 
     @property
     def empty(self) -> bool:

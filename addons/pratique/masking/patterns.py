@@ -124,6 +124,7 @@ PATTERNS: dict[str, Pattern] = {
 SPECIAL = frozenset({"invalid-value", "blob"})
 GENERAL = tuple(name for name in PATTERNS if name not in SPECIAL)
 
+
 def re2_options() -> re2.Options:
     """Bytes in, bytes out, and never a match over a line end."""
     options = re2.Options()

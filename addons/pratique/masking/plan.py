@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec import UNSET, Raw, UnsetType, field
-from msgspec.structs import astuple
+from msgspec import Raw
 
 from pratique.kube.objects import ObjectType
 from pratique.masking.jsonpath import Match, Path
@@ -39,9 +37,6 @@ _BYTES = {("", "secrets"): "data", ("", "configmaps"): "binaryData"}
 NESTED_SECRET = r'"kind"\s*:\s*"Secret"'  # noqa: S105 - a kind
 # Top-level fields that say what an object is.
 NAMING = frozenset({"apiVersion", "kind"})
-# Fields of the objects that are nothing but values.
-_COMMON_FIELDS = ("metadata", "kind", "apiVersion", "type", "immutable")
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _REMEMBERED = 1024  # combinations of top-level names; they come from the cluster, so they are bounded
 ANYWHERE = (0, 0)
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
@@ -92,7 +87,7 @@ NESTED = Finder([NESTED_SECRET])
 
 def hides(text: bytes, spans: Sequence[Span]) -> bool:
     """Whether one of the finds is an escape that may hide others."""
-    return any([text[start] == _BACKSLASH for start, _ in spans])  # a list: there are few
+    return any(text[start] == _BACKSLASH for start, _ in spans)
 
 
 class Plan:
@@ -118,8 +113,10 @@ class Plan:
         self.patterned = patterned_by(deep)
         # Path rules as a tree of fields; None if there is one that needs a decoded object.
         self.nodes = build(self.paths, [rule for rule in self.searches if rule.paths], deep=self.any_depth)
-        self.edits = self.any_depth and self.nodes is not None and not any(
-            node.looks_inside for name, node in self.nodes.items() if name != "metadata"
+        self.edits = (
+            self.any_depth
+            and self.nodes is not None
+            and not any(node.looks_inside for name, node in self.nodes.items() if name != "metadata")
         )
         """Finds behind the metadata are for the rules for any depth alone."""
         self.values = frozenset(name for name, node in (self.nodes or {}).items() if node.is_values and not deep)
@@ -164,25 +161,6 @@ class Plan:
         return pattern_set((*own, *(PATTERNS[name] for name in GENERAL)))
 
     # --- what raw bytes tell ---
-
-    @cached_property
-    def split(self) -> Callable[[memoryview], dict[str, Any]]:
-        """The fields of an object, read once: `values` decoded, all others raw. msgspec.MsgspecError if it is none."""
-        if not self.values:
-            return _FIELDS.decode
-        names = (*sorted(self.values), *_COMMON_FIELDS)
-        types = [(dict[str, str] if name in self.values else Raw) | UnsetType for name in names]
-        fields = [(f"f{index}", kind, field(default=UNSET, name=names[index])) for index, kind in enumerate(types)]
-        decoder = msgspec.json.Decoder(msgspec.defstruct("Element", fields, forbid_unknown_fields=True))
-
-        def split(view: memoryview) -> dict[str, Any]:
-            try:
-                values = astuple(decoder.decode(view))
-            except msgspec.ValidationError:  # an unknown field, or values that are no strings
-                return _FIELDS.decode(view)
-            return {name: value for name, value in zip(names, values, strict=True) if value is not UNSET}
-
-        return split
 
     @cached_property
     def eager(self) -> bool:

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # One character: an escape, a class, or a literal. `\b` and the like are assertions.
-_CHARACTER = re.compile(r"\\x[0-9a-fA-F]{2}|\\[dDsSwW.+*?()\[\]{}|^$\\/\"'<>&=:,;@!%~`#-]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\()\[\]|*+?{}^$]")
+_CHARACTER = re.compile(
+    r"\\x[0-9a-fA-F]{2}|\\[dDsSwW.+*?()\[\]{}|^$\\/\"'<>&=:,;@!%~`#-]|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\()\[\]|*+?{}^$]"
+)
 _ASSERTION = re.compile(r"\\[bB]|\^|\$")
 _OPENING = re.compile(r"\((?:\?([ims]*):)?")
 _REPEAT = re.compile(r"(?:([*+?])|\{(\d+)(,?)(\d*)\})(\??)")
@@ -55,7 +57,9 @@ class _Reader:
             branches.append(self._sequence())
         if len(branches) == 1:
             return branches[0]
-        return _Node(_group("|".join(node.text for node in branches)), _group("|".join(node.begins for node in branches)))
+        return _Node(
+            _group("|".join(node.text for node in branches)), _group("|".join(node.begins for node in branches))
+        )
 
     def _sequence(self) -> _Node:
         parts: list[_Node] = []
@@ -95,7 +99,7 @@ class _Reader:
                 self.place = match.end()
                 return make(match[0])
         opening = _OPENING.match(self._text, self.place)
-        if opening is None or self._text.startswith("(?", self.place) and opening[1] is None:
+        if opening is None or (self._text.startswith("(?", self.place) and opening[1] is None):
             raise UnknownSyntaxError(self._text)
         self.place = opening.end()
         inner = self.alternatives()

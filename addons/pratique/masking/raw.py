@@ -33,7 +33,7 @@ class RawStream:
         if self._failed:
             return b""
         text = self._text + data
-        if not self._known.empty and self._known.spans(text, strong=True):
+        if not self._known.empty and self._known.index().spans(text, strong=True):
             self._failed, self._text = True, b""
             self.hits[KNOWN] = self.hits.get(KNOWN, 0) + 1
             raise MaskError("the output is no text and holds a value that is masked for you. Ask for less, or for text")

@@ -66,7 +66,7 @@ def _descend(stack: list[Any], keys: Sequence[KeyNames], found: OnKey, slots: li
             _list(node, keys, found, stack, slots)
 
 
-def _map(
+def _map(  # noqa: PLR0917 - the inner loop
     node: dict[str, Any],
     keys: Sequence[KeyNames],
     found: OnKey,
