@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from pratique.cli.exporting import exported
 from pratique.cli.web import shown_flow
+from pratique.recorder import keys
 from pratique.recorder.record import Record
 from pratique.recorder.sessions import Recordings
 from pratique.sandbox.seed import CANARIES
@@ -69,6 +71,12 @@ def test_what_a_watch_has_shown_is_in_the_files_while_it_goes_on(gateway: Gatewa
     assert (record.response_bytes, record.response_sha256) == (len(data), "")
     assert "default/secret-data" in record.masks
     assert not [canary for canary in CANARIES if canary.encode() in data]
+    recordings = Recordings(gateway.state)
+    started, ended = [entry for entry in recordings.timeline(session, events=True) if entry.part == "flow"]
+    for entry in (started, ended):
+        flow: Any = recordings.flow(session, entry)
+        assert flow["response"]["status_code"] == 200, "a stream that its client has cut had an answer"
+    assert (record.status, record.note) == (200, "Client disconnected.")
 
 
 def test_a_log_is_recorded_whole_and_masked(gateway: Gateway) -> None:
@@ -151,7 +159,7 @@ def test_an_exec_is_shown_played_and_exported(gateway: Gateway) -> None:
         lambda: [found for found in records(gateway, "played-from") if found[1].stage == "ResponseComplete"]
     )
     (row,) = module_json("sessions", "show", session, "--state", gateway.state)["requests"]
-    assert (row["cast"], row["status"], row["note"]) == (f"{record.flow}.cast", 101, f"exit 4, {record.flow}.cast")
+    assert (row["cast"], row["status"], row["note"]) == (f"{record.flow}.cast", 101, "exit 4")
     played = module("sessions", "play", session, "--state", gateway.state).stdout
     assert "played-from-a-real-gateway\n" in played
     assert "exit 4" in played
@@ -162,6 +170,15 @@ def test_an_exec_is_shown_played_and_exported(gateway: Gateway) -> None:
     flow = shown_flow(found, session, entry, record, found.cast(session, record.flow))
     assert flow.websocket is not None
     assert flow.websocket.messages[0].content == b"\x01played-from-a-real-gateway\r\n"
+
+
+def test_no_export_of_any_session_holds_a_canary(gateway: Gateway) -> None:
+    gateway.call("GET", f"{NAMESPACE}/secrets?resourceVersion=0")
+    found, check = Recordings(gateway.state), keys.verifier(gateway.state)
+    texts = [exported(found, session, form, check, 1.0) for session in found.ids() for form in ("audit", "har", "html")]
+    assert any("masked-by-pratique" in text for text in texts)
+    secrets = [*CANARIES, gateway.keys["agent"], gateway.sandbox.info.static_token]
+    assert not [secret for secret in secrets if any(secret in text for text in texts)]
 
 
 def module_json(*arguments: Any) -> Any:

@@ -544,3 +544,24 @@ def test_starts_and_events_of_streams_are_on_disk_before_they_end(tmp_path: Path
 def test_the_real_disk_reports_free_space(tmp_path: Path) -> None:
     assert Disk().free(tmp_path) > 0
     assert resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def test_a_spool_that_failed_serves_again_by_itself_once_the_disk_does(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    with Spool(tmp_path, fsync=0.02, disk=disk) as spool:
+        record_session(spool, 1)
+        disk.write_error = errno.ENOSPC
+        with pytest.raises(RecordError):
+            spool.append(SESSION, flow(9), record(9))
+        with pytest.raises(RecordError):
+            spool.healthy()
+        disk.write_error = None
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                assert spool.healthy()
+                break
+            except RecordError:
+                time.sleep(0.01)
+        spool.append(SESSION, flow(9), record(9))
+    assert verify(tmp_path).ok

@@ -268,7 +268,7 @@ class Recorder:
             _headers(request.headers), self._body(state)[:BODY_BYTES], request.timestamp_start, request.timestamp_end
         )
         told = None
-        if response is not None and (state.shown or state.refusal):
+        if response is not None and (state.shown or state.refusal or state.streaming):
             content = b"" if state.streaming else (response.raw_content or b"")[:BODY_BYTES]
             if state.refusal:
                 content = scrub_refusal(content)

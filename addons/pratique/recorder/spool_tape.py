@@ -44,4 +44,4 @@ class SpoolTape:
     @property
     def summary(self) -> str:
         """One line for the timeline, once it has ended."""
-        return f"{self._lines.summary}, {self._part}"
+        return self._lines.summary
