@@ -14,7 +14,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from pratique.approvals.reviewers import new_reviewer_key, reviewer_document
 from pratique.identity.clients import client_document, new_api_key
 from pratique.sandbox.cluster import Sandbox
 
@@ -70,6 +72,9 @@ class Gateway:
     policy: str = POLICY
     hold: int = 2
     clients: tuple[str, ...] = ("agent", "other")
+    reviewers: tuple[str, ...] = ("alice", "bob")
+    holds: dict[str, int] = field(default_factory=dict)
+    """Client → its own `holdSeconds`, where it is not the gateway's."""
 
     def __post_init__(self) -> None:
         self.policies, self.state, self.port = self.folder / "policies", self.folder / "state", free_port()
@@ -100,7 +105,14 @@ class Gateway:
         for name in self.clients:
             key = new_api_key(name, os.urandom(32))
             self.keys[name] = key.key.reveal()
-            (self.policies / f"client-{name}.yaml").write_text(client_document(name, key.sha256))
+            (self.policies / f"client-{name}.yaml").write_text(
+                client_document(name, key.sha256)
+                + (f"  holdSeconds: {self.holds[name]}\n" if name in self.holds else "")
+            )
+        for name in self.reviewers:
+            key = new_reviewer_key(name, os.urandom(32))
+            self.keys[name] = key.key.reveal()
+            (self.policies / f"reviewer-{name}.yaml").write_text(reviewer_document(name, key.sha256))
 
     def command(self) -> list[str]:
         settings = [f"pratique_policies={self.policies}", f"pratique_state={self.state}", f"pratique_hold={self.hold}"]
@@ -137,13 +149,14 @@ class Gateway:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment, cwd=self.folder)
 
     def start(self) -> Gateway:
+        before = len(self.output)  # of an earlier run
         self.launch()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended with {self.process.returncode}:\n{self.output}")
-            if "pratique serves" in self.output and self._listens():
+            if "pratique serves" in self.output[before:] and self._listens():
                 return self
             time.sleep(0.1)
         raise AssertionError(f"the gateway did not start:\n{self.output}")
@@ -179,6 +192,11 @@ class Gateway:
     def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    @property
+    def admin(self) -> str:
+        """The URL of the admin listener."""
+        return str(json.loads((self.state / "admin.json").read_text())["url"])
+
     # --- calls ---
 
     def tls(self, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
@@ -206,6 +224,20 @@ class Gateway:
             sent["Content-Type"] = "application/json"
         try:
             connection.request(method, target, body=data, headers={**sent, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def behind(self, method: str, target: str, body: Any = None) -> Answer:
+        """Straight at the cluster, by somebody else; `seen` does not count it."""
+        server = urlsplit(self.sandbox.info.server)
+        context = ssl.create_default_context(cafile=self.sandbox.info.ca_path)
+        connection = http.client.HTTPSConnection(server.hostname or "", server.port, context=context, timeout=60)
+        headers = {"Authorization": f"Bearer {self.sandbox.info.static_token}", "Audit-ID": "test-own-behind"}
+        headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, target, body=None if body is None else json.dumps(body), headers=headers)
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         finally:
