@@ -29,7 +29,7 @@ def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def faulty(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The script form, with code that raises where a request asks for it (see faults.py)."""
-    running = Gateway(tmp_path_factory.mktemp("faulty"), sandbox, form="script", scripts=[FAULTS]).start()
+    running = Gateway(tmp_path_factory.mktemp("faulty"), sandbox, form="mitmdump", scripts=[FAULTS]).start()
     yield running
     running.stop()
 

@@ -65,6 +65,7 @@ class Gateway:
     folder: Path
     sandbox: Sandbox
     form: str = "run"
+    """`run` is the service, the others are mitmproxy's own programs with the script: `mitmdump`, `mitmweb`."""
     options: list[str] = field(default_factory=list)
     scripts: list[Path] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -124,7 +125,7 @@ class Gateway:
         return [
             sys.executable,
             "-c",
-            "from mitmproxy.tools.main import mitmdump; mitmdump()",
+            f"from mitmproxy.tools.main import {self.form}; {self.form}()",
             *scripts,
             *sets,
             *options,

@@ -249,7 +249,9 @@ def test_bypass_6_08_what_the_cluster_would_make_is_judged_and_shown(gateway: Ga
     assert any(line.startswith("+") and "terminationMessagePath" in line for line in lines)
 
 
-def test_bypass_6_09_many_small_steps_are_asked_one_by_one_and_shown_together(gateway: Gateway, alice: Reviewer) -> None:
+def test_bypass_6_09_many_small_steps_are_asked_one_by_one_and_shown_together(
+    gateway: Gateway, alice: Reviewer
+) -> None:
     target = make(gateway, "salami")
     merge = {"Content-Type": "application/merge-patch+json"}
     slices = [b'{"metadata":{"labels":{"step":"1"}}}', b'{"metadata":{"labels":{"step":"2"}}}', b'{"data":{"a":"x"}}']

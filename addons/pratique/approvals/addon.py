@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from mitmproxy import ctx, flow, hooks, http
+from mitmproxy import ctx, hooks, http
 
 from pratique.approvals.admin.api import Context
 from pratique.approvals.admin.keys import certificate_for, link_key
@@ -107,13 +107,6 @@ class Approvals:
         state.source = str(flow.client_conn.peername[0])
         self._flows[state] = flow
 
-    def update(self, flows: list[flow.Flow]) -> None:
-        """INVARIANT: only a reviewer's decision releases a held request. Somebody resumed it: shown as held again."""
-        for resumed in flows:
-            if resumed.id in self._held and not resumed.intercepted:
-                logger.warning("a held request was resumed in mitmproxy: it waits for its reviewer all the same")
-                resumed.intercept()
-
     def running(self) -> None:
         """What fails here ends the process before a request is served."""
         try:
@@ -164,6 +157,14 @@ class Approvals:
         flow.intercept()
         ctx.master.addons.trigger(hooks.UpdateHook([flow]))
 
+    def _show_again(self) -> None:
+        """INVARIANT: only a reviewer's decision releases a held request. Resumed in mitmproxy, it is shown as held again."""
+        for flow, _ in self._held.values():
+            if not flow.intercepted:
+                logger.warning("a held request was resumed in mitmproxy: it waits for its reviewer all the same")
+                flow.intercept()
+                ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+
     def _hide(self, state: Exchange) -> None:
         flow = self._flows.get(state)
         if flow is None or self._held.pop(flow.id, None) is None:
@@ -175,10 +176,11 @@ class Approvals:
     # --- beside the requests ---
 
     async def _withdraw(self) -> None:
-        """Finds out which open exchanges had their approval, or the grant behind it, revoked; see `_recheck`."""
+        """Looks after what is held, and finds out which open exchanges had their approval, or the grant behind it, revoked; see `_recheck`."""
         seen: tuple[int, int] | None = None
         while True:
             await asyncio.sleep(WITHDRAWAL_SECONDS)
+            self._show_again()
             try:
                 # The version is read before the exchanges: what is revoked in between is seen the next time.
                 version = await asyncio.to_thread(self._store.version)

@@ -213,6 +213,8 @@ def _grant(length: str, *, session: bool, scope: dict[str, str]) -> views.GrantI
         lasts = seconds(length) if length else MAX_GRANT_SECONDS
     except ValueError as error:
         raise StartError(f"--for: {error}") from None
+    if lasts > MAX_GRANT_SECONDS:
+        raise StartError(f"--for: a grant lasts {MAX_GRANT_SECONDS / 3600:g} h at most. For longer write a rule")
     return views.GrantInput(GrantKind.SESSION if session else GrantKind.DURATION, lasts, stated)
 
 

@@ -21,12 +21,13 @@ from typing import Any
 
 from rich.console import Console
 
+from pratique.approvals.reviewers import new_reviewer_key, reviewer_document
 from pratique.identity.clients import client_document, new_api_key
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 240.0
 """A first start compiles every module; later ones take seconds."""
-CLIENT = "demo"
+CLIENT, REVIEWER = "demo", "reviewer"
 SHIPPED = ("mcp-default.yaml", "mcp-default.cases.yaml", "masking.yaml")
 
 
@@ -47,6 +48,7 @@ class Demo:
         self.kubeconfig, self.log = self.folder / "kubeconfig", self.folder / "gateway.log"
         self.port = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.reviewer_key = ""
 
     @property
     def on_real_cluster(self) -> bool:
@@ -63,6 +65,9 @@ class Demo:
         (self.policies / "cluster.yaml").write_text(json.dumps(document, indent=2) + "\n")
         key = new_api_key(CLIENT, os.urandom(32))
         (self.policies / "client-demo.yaml").write_text(client_document(CLIENT, key.sha256))
+        reviewer = new_reviewer_key(REVIEWER, os.urandom(32))
+        self.reviewer_key = reviewer.key.reveal()
+        (self.policies / f"reviewer-{REVIEWER}.yaml").write_text(reviewer_document(REVIEWER, reviewer.sha256))
         with say.status("starting the gateway" + ("" if self.on_real_cluster else " and its sandbox")):
             self._launch()
         self.kubeconfig.touch(mode=0o600)
@@ -134,6 +139,8 @@ Six things to try:
   3. a queued delete         kubectl delete configmap api-config
      and its approval        {pratique} approvals list --state {state}
                              {pratique} approvals approve ID --state {state}
+     or on the page          {admin}/
+     with the key            {key}
   4. exec (asks, too)        kubectl exec deploy/api -c api -- date
   5. the recording           {pratique} sessions list --state {state}
                              {pratique} replay SESSION --state {state}
@@ -160,7 +167,13 @@ def main(argv: list[str] | None = None) -> int:
 
             return tour(demo, say)
         pratique = str(Path(sys.executable).with_name("pratique"))
-        names = {"kubeconfig": demo.kubeconfig, "state": demo.state, "policies": demo.policies, "log": demo.log}
+        names: dict[str, object] = {
+            "kubeconfig": demo.kubeconfig,
+            "state": demo.state,
+            "policies": demo.policies,
+            "log": demo.log,
+        }
+        names |= {"admin": json.loads((demo.state / "admin.json").read_text())["url"], "key": demo.reviewer_key}
         say.print(GUIDE.format(pratique=pratique, **names), markup=False)
         return demo.process.wait() if demo.process else 1
     except KeyboardInterrupt:
