@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from pratique.approvals.deciding import Decision
 from pratique.kube.spdy import Data, SpdyDecoder, SpdyEncoder, SynStream
 from pratique.kube.websocket import BINARY, TEXT, frame
 from pratique.recorder.keys import verifier
 from pratique.recorder.sessions import Recordings
 from tests.process.gateway import POLICY, Gateway
 from tests.process.streams import KEY, TUNNEL, V4, V5, SpdyClient, WebSocketClient, exec_target
+from tests.process.test_data_path import _decide
 
 pytestmark = pytest.mark.process
 CANARY = "exec-canary-7f3a9b-exec"
@@ -217,7 +219,7 @@ def test_bypass_5_15_compression_is_not_negotiated_and_refused(gateway: Gateway)
 def test_binary_output_passes_unchanged_and_is_recorded_as_size_and_hash(gateway: Gateway) -> None:
     script = "printf '\\0'; head -c 200000 /dev/zero; printf 'password=hunter22'"
     session = WebSocketClient(gateway, exec_target(POD, "sh", "-c", script, "binary-output")).finish()
-    assert session.output(1) == b"\0" * 200_001 + b"password=hunter22"
+    assert session.output(1) == b"\0" * 200_001 + b"password=hunter22", (session.output(3), session.closed)
     (cast,) = wait(lambda: [lines for lines in parts(gateway, "binary-output") if lines[-1][2] == "exit 0"])
     digest = hashlib.sha256(session.output(1)).hexdigest()
     assert ["m", f"stdout: {len(session.output(1))} bytes not shown, sha256 {digest}"] in [
@@ -270,7 +272,8 @@ def narrow(sandbox: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     policy = POLICY.replace(
         "resources: [pods/exec, pods/attach, pods/portforward], action: Allow}",
         "resources: [pods/exec], action: Allow}\n"
-        '    - {name: database, verbs: [get, create], apiGroups: [""], resources: [pods/portforward], ports: [5432], action: Allow}',
+        '    - {name: database, verbs: [get, create], apiGroups: [""], resources: [pods/portforward], ports: [5432], action: Allow}\n'
+        '    - {name: asks, verbs: [get, create], apiGroups: [""], resources: [pods/exec], exec: {commands: [[sh, "-c", "*", asks]]}, action: RequireApproval}',
     )
     recording = {
         "apiVersion": "pratique/v1", "kind": "Recording", "metadata": {"name": "typed"},
@@ -354,6 +357,20 @@ def test_open_sessions_count_and_are_given_back(narrow: Gateway) -> None:
         for session in sessions:
             session.close()
         wait(lambda: narrow.call("GET", "/api/v1/namespaces").code == 200)
+
+
+def test_an_approved_session_goes_on_and_its_cast_names_the_approval(narrow: Gateway) -> None:
+    target = exec_target(POD, "sh", "-c", "echo begun; sleep 3; echo ended", "asks")
+    deciding = threading.Thread(target=_decide, args=(narrow, "/exec", Decision.APPROVE))
+    deciding.start()
+    session = WebSocketClient(narrow, target)
+    deciding.join()
+    if session.code != 101:  # approved after the hold: the same request again
+        assert session.body["reason"] == "ApprovalPending"
+        session = WebSocketClient(narrow, target)
+    assert session.finish().output(1) == b"begun\nended\n"  # past several looks at rule, client and gateway
+    (cast,) = wait(lambda: [lines for lines in parts(narrow, "echo begun") if lines[-1][2] == "exit 0"])
+    assert cast[1][1] == "m" and cast[1][2].startswith("approved: ")
 
 
 def test_bypass_5_11_a_session_does_not_outlive_its_rule_or_its_client(narrow: Gateway) -> None:
