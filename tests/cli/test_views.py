@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -45,6 +45,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=8), json_values, max_size=4))
+@settings(deadline=None)
 def test_the_yaml_says_what_the_json_said(value: dict[str, object]) -> None:
     shown = object_text(json.dumps({"a": value}).encode())
     assert YAML(typ="safe", pure=True).load(shown) == {"a": value}

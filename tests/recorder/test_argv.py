@@ -119,7 +119,7 @@ def test_any_argv_keeps_its_length(argv: list[str]) -> None:
 
 
 @given(st.from_regex(argv._SHORT_WORD, fullmatch=True))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_short_word_needs_no_look(word: str) -> None:
     patterns = (argv._TOKENS, argv._URL, argv._HEADER, argv._SCHEME, argv._ASSIGNMENT)
     assert not any(pattern.search(word) for pattern in patterns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.errors import FramingError
@@ -20,6 +20,7 @@ def lines(chunks: list[bytes], limit: int = 1 << 20) -> tuple[StreamEvents, list
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), max_size=8))
+@settings(deadline=None)
 def test_what_is_read_back_is_what_was_served(chunks: list[bytes]) -> None:
     events, written = lines(chunks)
     found = list(read(written))
