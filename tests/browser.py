@@ -92,12 +92,12 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def until(self, condition: str, seconds: float = WAIT_SECONDS) -> Any:
+    def until(self, condition: str, seconds: float = WAIT_SECONDS) -> None:
+        """Until it is true. While a page loads there is nothing to evaluate it on."""
         deadline = time.monotonic() + seconds
-        while not (value := self.run(condition)):
+        while not self.run(f"(() => {{ try {{ return !!({condition}); }} catch {{ return false; }} }})()"):
             assert time.monotonic() < deadline, (condition, self.text(), self.console)
             time.sleep(0.05)
-        return value
 
     def text(self) -> str:
         return str(self.run("document.body.innerText"))

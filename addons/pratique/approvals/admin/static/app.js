@@ -165,7 +165,7 @@ async function one(mine, id) {
     const shown = await call("GET", `/api/v1/approvals/${id}`);
     // What somebody is writing is not taken from them; a decision on what has changed since is refused anyway.
     const state = JSON.stringify([shown.row.state, shown.row.held, shown.row.approvals, shown.row.withdrawn, shown.decisions]);
-    if (mine !== visit || state === drawn || document.getElementById("reason")?.value) return;
+    if (mine !== visit || state === drawn || (drawn && document.getElementById("reason")?.value)) return;
     drawn = state;
     show(shown, id);
   });
