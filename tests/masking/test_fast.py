@@ -16,7 +16,7 @@ from pratique.kube.objects import ObjectType, fields_of
 from pratique.masking.document import TreeMasker
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
-from pratique.masking.known import KnownValues
+from pratique.masking.known import Index, KnownValues
 from pratique.masking.locate import containers
 from pratique.masking.mask import Mask
 from pratique.masking.masker import Scope, mask_document
@@ -165,7 +165,7 @@ def test_a_masked_object_is_what_the_rules_make_of_the_decoded_one(
 
 
 def masked(body: bytes, kind: ObjectType, rules: str) -> Any:
-    shown, hits = mask_document(scope(kind, rules), body)
+    shown, hits = mask_document(scope(kind, rules), body, Index({}))
     assert hits.total or shown == body
     return json.loads(shown)
 

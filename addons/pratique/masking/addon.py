@@ -13,13 +13,14 @@ from mitmproxy.net.http import status_codes
 from pratique.errors import MaskError, PratiqueError, Refused
 from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
 from pratique.kube.channels import is_tar
+from pratique.kube.objects import type_of_request
 from pratique.kube.response import response_headers, warning
 from pratique.masking.frames import ChannelMasker
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.masking.oracles import refuse_oracles
 from pratique.masking.rules import MaskSet
-from pratique.masking.writeback import refuse_masks
+from pratique.masking.writeback import about_lost_values, lost_values, refuse_masks, replaces_values
 
 MESSAGE_CHARACTERS = 1024
 """Of the cluster's words in a message of ours; the rest says nothing new."""
@@ -72,6 +73,22 @@ class Masking:
         client = state.client.name if state.client else ""
         refuse_masks(canonical.document, canonical.attributes)
         refuse_oracles(canonical, self._masks(), client)
+
+    def needs_live(self, state: Exchange) -> bool:
+        """Whether `question` depends on the live object."""
+        canonical = state.canonical
+        if canonical is None or state.client is None:
+            return False
+        attributes = canonical.attributes
+        plan = self._masks().plan(type_of_request(attributes), attributes.namespace, state.client.name)
+        return replaces_values(attributes, plan, dry_run=canonical.dry_run)
+
+    def question(self, state: Exchange, live: Any) -> str:
+        """Why a person must be asked although the policy allows this write; "" if there is no reason."""
+        if state.canonical is None or not self.needs_live(state):
+            return ""
+        names = lost_values(state.canonical.document, live)
+        return about_lost_values(names) if names else ""
 
     def shown(self, state: Exchange, document: Any) -> str:
         """The message of a Status that the cluster gave to a call of the gateway's own, masked; "" if it has none."""
@@ -143,11 +160,13 @@ class Masking:
     async def _mask(self, response: http.Response, state: Exchange) -> None:
         body = response.raw_content or b""
         content_type = response.headers.get("content-type", "")
-        masker = self._masker(state)
-        if len(body) > WORKER_BYTES:
+        masker, known = self._masker(state), self._known(state.client.name if state.client else "")
+        if len(body) > WORKER_BYTES or known.stale:
             masked = await asyncio.to_thread(masker.mask_body, content_type, body)
         else:
             masked = masker.mask_body(content_type, body)
+        if known.stale:  # before the client has them: streams of its do not wait for the index
+            await asyncio.to_thread(known.index)
         response.headers.pop("transfer-encoding", None)
         response.raw_content = masked.body
         if response.status_code not in {204, 304} and not (state.canonical and state.canonical.method == "HEAD"):

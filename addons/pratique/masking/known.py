@@ -21,7 +21,6 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
-from typing import NamedTuple
 from urllib.parse import quote
 
 import re2
@@ -32,6 +31,7 @@ MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule
 MAX_VALUES = 512  # values of a session that are remembered; the oldest half is forgotten first
 MAX_VALUE = 16_384  # bytes; of a longer value only its lines are of use, and those of a certificate are not
 MAX_LITERAL = 1024  # bytes of one line of a value: what streams may hold back at most
+_FEW = 64  # values that are indexed in about a millisecond
 _MAX_LINES = 64  # lines of one value
 _FRAGMENT = 5
 # Bytes of one expression. With 4 MiB, text in base64 made it start anew all the time (1 MB/s; with 16 MiB 70 MB/s).
@@ -52,13 +52,21 @@ type Fragments = dict[bytes, list[tuple[bytes, int, bool]]]
 """Fragment → (form, offset of the fragment in it, looks like an ordinary word)."""
 
 
-class Index(NamedTuple):
-    """Every form that is known, ready to be searched for."""
+class Index:
+    """Every form that is known, ready to be searched for. Immutable."""
 
-    regex: re2._Regexp | None
-    fragments: Fragments
+    def __init__(self, fragments: Fragments) -> None:
+        self._fragments = fragments
+        self._regex = _compiled(fragments) if fragments else None
+        self._literals = sorted({literal for found in fragments.values() for literal, _, _ in found})
+        self._longest = max(map(len, self._literals), default=0)
+
+    @property
+    def empty(self) -> bool:
+        return not self._fragments
 
     def search(self, text: bytes) -> bool:
+        """Whether any form is in `text`."""
         return next(self.each(text, 0, len(text)), None) is not None
 
     def each(self, text: bytes, start: int, stop: int, *, strong: bool = False) -> Iterator[Span]:
@@ -67,9 +75,9 @@ class Index(NamedTuple):
         `strong`: leave out those that look like ordinary words.
         """
         place = start
-        while self.regex is not None and (match := self.regex.search(text, place, stop)) is not None:
+        while self._regex is not None and (match := self._regex.search(text, place, stop)) is not None:
             found = match.span()[0]
-            for literal, offset, weak in self.fragments[text[found : found + _FRAGMENT]]:
+            for literal, offset, weak in self._fragments[text[found : found + _FRAGMENT]]:
                 begin = found - offset
                 if begin >= start and not (weak and strong) and text.startswith(literal, begin, stop):
                     yield begin, begin + len(literal)
@@ -78,6 +86,15 @@ class Index(NamedTuple):
     def spans(self, text: bytes, start: int = 0, *, strong: bool = False) -> list[Span]:
         """Where forms are, merged and in order."""
         return merge(list(self.each(text, start, len(text), strong=strong)))
+
+    def hold(self, text: bytes, start: int) -> int:
+        """Where a form that is not finished yet may begin; `len(text)` if nowhere."""
+        for begin in range(max(start, len(text) - self._longest + 1), len(text)):
+            tail = text[begin:]
+            place = bisect.bisect_left(self._literals, tail)
+            if place < len(self._literals) and self._literals[place].startswith(tail):
+                return begin
+        return len(text)
 
 
 class KnownValues:
@@ -88,14 +105,12 @@ class KnownValues:
         self._lock = threading.Lock()
         self._new: deque[tuple[str, bool]] = deque(maxlen=MAX_VALUES)
         self._values: dict[bytes, None] = {}
+        self._index = Index({})
         self._clear()
 
     def _clear(self) -> None:
         self._literals: set[bytes] = set()
         self._fragments: Fragments = {}
-        self._index: Index | None = None
-        self._sorted: list[bytes] | None = None
-        self._longest = 0
 
     def __repr__(self) -> str:
         return f"<KnownValues of {len(self._values)}>"
@@ -109,50 +124,30 @@ class KnownValues:
         self._new.extend(zip(values, repeat(encoded)))
 
     @property
-    def empty(self) -> bool:
-        return not self._new and not self._literals
-
-    @property
     def stale(self) -> bool:
-        """The next search builds the index first, which takes up to some ten milliseconds."""
-        return bool(self._new)
-
-    def search(self, text: bytes) -> bool:
-        """Whether any form of any value is in `text`."""
-        return self.index().search(text)
-
-    def spans(self, text: bytes, start: int = 0) -> list[Span]:
-        """Where forms of values are, merged and in order."""
-        return self.index().spans(text, start)
-
-    def hold(self, text: bytes, start: int) -> int:
-        """Where a value that is not finished yet may begin; `len(text)` if nowhere."""
-        self.index()
-        if not self._literals:
-            return len(text)
-        if self._sorted is None:
-            self._sorted = sorted(self._literals)
-        for begin in range(max(start, len(text) - self._longest + 1), len(text)):
-            tail = text[begin:]
-            place = bisect.bisect_left(self._sorted, tail)
-            if place < len(self._sorted) and self._sorted[place].startswith(tail):
-                return begin
-        return len(text)
-
-    # --- the index ---
+        """`index` would take up to some ten milliseconds."""
+        return bool(self._new) and len(self._new) + len(self._values) > _FEW
 
     def index(self) -> Index:
-        """What is known now; values that are added later are not in it."""
-        if self._new or self._index is None:
+        """All that is known now; values that are added later are not in it."""
+        if self._new:
             with self._lock:
+                before = len(self._literals), len(self._values)
                 while self._new:
                     value, encoded = self._new.popleft()
                     if MIN_LENGTH <= len(value) <= MAX_VALUE:
                         for line in _lines(value, encoded=encoded):
                             self._remember(line)
-                if self._index is None:
-                    self._index = Index(_compiled(self._fragments) if self._fragments else None, self._fragments)
+                if before != (len(self._literals), len(self._values)):
+                    self._index = Index({fragment: list(found) for fragment, found in self._fragments.items()})
         return self._index
+
+    def current(self) -> Index:
+        """The same, but without waiting: where many values are known, those of the last `index`.
+
+        For the event loop: streams search every chunk, and a watch may add values with every event.
+        """
+        return self._index if self.stale else self.index()
 
     def _remember(self, value: bytes) -> None:
         if value in self._values or value in self._never:
@@ -175,8 +170,6 @@ class KnownValues:
         fragment = literal[offset : offset + _FRAGMENT]
         self._fragments.setdefault(fragment, []).append((literal, offset, weak))
         self._literals.add(literal)
-        self._longest = max(self._longest, len(literal))
-        self._index = self._sorted = None
 
 
 def is_strong(value: bytes) -> bool:

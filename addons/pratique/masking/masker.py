@@ -20,7 +20,7 @@ from pratique.kube.objects import ObjectType, columns_of, fields_of, rewrite, ty
 from pratique.kube.watch import MAX_EVENT, EventLines
 from pratique.masking.body import DocumentMasker, KnownMasker
 from pratique.masking.hits import Hits, summary
-from pratique.masking.known import KnownValues
+from pratique.masking.known import Index, KnownValues
 from pratique.masking.mask import Mask
 from pratique.masking.patterns import PatternSet
 from pratique.masking.plan import Plan
@@ -135,7 +135,7 @@ class Masker:
         return Masked(stream.feed(body) + stream.close(), stream.hits)
 
     def _document(self, body: bytes) -> Masked:
-        shown, hits = mask_document(self._scope, body)
+        shown, hits = mask_document(self._scope, body, self._scope.known.index())
         return Masked(shown, hits)
 
     def _plain(self, body: bytes) -> Masked:
@@ -170,12 +170,11 @@ class Masker:
         return [(name, self.mask_warning(value) if name.lower() == "warning" else value) for name, value in headers]
 
 
-def mask_document(scope: Scope, body: bytes, columns: tuple[str, ...] = ()) -> tuple[bytes, Hits]:
-    """One JSON document by the rules, then by the values that the session knew before. FramingError."""
-    known = None if scope.known.empty else scope.known.index()
+def mask_document(scope: Scope, body: bytes, known: Index, columns: tuple[str, ...] = ()) -> tuple[bytes, Hits]:
+    """One JSON document by the rules, then by the values that were known before. FramingError."""
     document = DocumentMasker(scope)
     shown = rewrite(body, document, columns) or body
-    if known is not None and known.search(shown):
+    if known.search(shown):
         shown = rewrite(shown, KnownMasker(scope, document.hits, known), columns) or shown
     return shown, document.hits
 
@@ -221,7 +220,7 @@ class WatchStream:
         if self._table is not False:
             self._table = b'"Table"' in line
             self._columns = (columns_of(fields) if self._table else ()) or self._columns
-        shown, hits = mask_document(self._scope, line, self._columns)
+        shown, hits = mask_document(self._scope, line, self._scope.known.current(), self._columns)
         self.hits.add(hits)
         return shown + b"\n"
 

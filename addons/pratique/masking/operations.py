@@ -15,10 +15,8 @@ from pratique.kube.attributes import RequestAttributes
 from pratique.kube.objects import type_of_request
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
-from pratique.masking.oracles import reads_masked
+from pratique.masking.oracles import is_index, placed, reads_masked, tokens_of
 from pratique.masking.rules import MaskSet
-
-MAX_TOKENS = 100  # levels that a value is put into to be masked; bodies have no more (`kube.body.BODY_DEPTH`)
 
 
 def mask_operations(operations: Any, attributes: RequestAttributes, mask_set: MaskSet, client: str) -> Any:
@@ -38,7 +36,7 @@ def mask_operations(operations: Any, attributes: RequestAttributes, mask_set: Ma
             return mask_set.mask.text
         if "value" not in operation:
             return operation
-        value, tokens = operation["value"], _tokens(operation.get("path"))
+        value, tokens = operation["value"], tokens_of(operation.get("path"))
         if tokens is None or reads_masked(tokens, plan, leaf=not isinstance(value, dict | list)):
             return {**operation, "value": mask_set.mask.text}
         return {**operation, "value": _in_place(masker, tokens, value, mask_set.mask.text)}
@@ -46,27 +44,13 @@ def mask_operations(operations: Any, attributes: RequestAttributes, mask_set: Ma
     return [masked(operation) for operation in operations]
 
 
-def _tokens(pointer: Any) -> list[str] | None:
-    """RFC 6901; None for what is no pointer."""
-    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-        return None
-    tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-    return tokens if len(tokens) <= MAX_TOKENS else None
-
-
 def _in_place(masker: Masker, tokens: list[str], value: Any, mask: str) -> Any:
     """Masked as a part of the object: rules that search (key names, patterns) look into it."""
-    document = value
-    for step in reversed(tokens):
-        document = [document] if _is_index(step) else {step: document}
-    masked = msgspec.json.decode(masker.mask_body("application/json", msgspec.json.encode(document)).body)
+    document = msgspec.json.encode(placed(tokens, value))
+    masked = msgspec.json.decode(masker.mask_body("application/json", document).body)
     try:
         for step in tokens:
-            masked = masked[0] if _is_index(step) else masked[step]
+            masked = masked[0] if is_index(step) else masked[step]
     except (KeyError, IndexError, TypeError):  # a rule dropped the place itself
         return mask
     return masked
-
-
-def _is_index(step: str) -> bool:
-    return step == "-" or step.isdecimal()

@@ -12,15 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from pratique.errors import Cause, Refused
+import msgspec
+
+from pratique.errors import Cause, MaskError, Refused
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.objects import type_of_request
 from pratique.masking.jsonpath import Names, Wild
 from pratique.masking.keys import PAIR_VALUES
+from pratique.masking.known import KnownValues
+from pratique.masking.masker import Masker
 from pratique.masking.plan import Plan
 from pratique.masking.rules import MaskRule, MaskSet
 
 RULE = "mask-oracle"
+MAX_TOKENS = 100  # steps of a pointer; bodies are not deeper (`kube.body.BODY_DEPTH`)
 JSON_PATCH = "json-patch"  # `CanonicalRequest.patch_type`
 _READS = {"copy": "from", "move": "from", "test": "path"}
 _SAFE_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
@@ -56,25 +61,61 @@ def find_oracles(
 ) -> list[tuple[str, str]]:
     """(field, what it does) of each operation that would read a masked field; a policy may queue the request instead."""
     plan = mask_set.plan(type_of_request(attributes), attributes.namespace, client)
+    masker = Masker(mask_set, attributes, client, KnownValues())
     found = []
     for operation in patch if isinstance(patch, list) else []:
-        if isinstance(operation, dict) and (text := _oracle(operation, plan)):
+        if isinstance(operation, dict) and (text := _oracle(operation, plan, masker)):
             member = _READS[str(operation.get("op"))]
             found.append((str(operation.get(member, "")), text))
     return found
 
 
-def _oracle(operation: dict[str, Any], plan: Plan) -> str:
+def _oracle(operation: dict[str, Any], plan: Plan, masker: Masker) -> str:
     op = str(operation.get("op"))
     if op not in _READS or plan.empty:
         return ""
-    pointer = operation.get(_READS[op], "")
+    pointer, value = operation.get(_READS[op], ""), operation.get("value")
+    tokens = tokens_of(pointer)
+    # evanphx/json-patch ignores what is before the first slash; an empty name is the whole object to other readers.
+    if tokens is None or "" in tokens:
+        return f"`{op}` with a pointer that cannot be read"
+    if op != "test":
+        into = tokens_of(operation.get("path")) or []
+        # No pattern looks at labels and names.
+        hides = bool(plan.searches) and tokens[:1] != ["metadata"] and into[:1] == ["metadata"]
+        reads = hides or reads_masked(tokens, plan, leaf=False)
+        return f"`{op}` reads a masked value" if reads else ""
+    if reads_masked(tokens, plan, leaf=not isinstance(value, dict | list)) or _would_mask(masker, tokens, value):
+        return "`test` compares a masked value"
+    return ""
+
+
+def tokens_of(pointer: Any) -> list[str] | None:
+    """The steps of a JSON pointer (RFC 6901), at most MAX_TOKENS; None for what is none."""
     if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
-        return f"`{op}` with a pointer that cannot be read"  # evanphx/json-patch ignores what is before the first slash
+        return None
     tokens = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
-    if not reads_masked(tokens, plan, leaf=op == "test" and not isinstance(operation.get("value"), dict | list)):
-        return ""
-    return f"`{op}` compares a masked value" if op == "test" else f"`{op}` reads a masked value"
+    return tokens if len(tokens) <= MAX_TOKENS else None
+
+
+def placed(tokens: Sequence[str], value: Any) -> Any:
+    """An object that holds nothing but `value` at its place."""
+    document = value
+    for step in reversed(tokens):
+        document = [document] if is_index(step) else {step: document}
+    return document
+
+
+def is_index(step: str) -> bool:
+    return step == "-" or step.isdecimal()
+
+
+def _would_mask(masker: Masker, tokens: Sequence[str], value: Any) -> bool:
+    """Whether the guess itself would be masked where it stands (an entry of an environment, a whole `spec`)."""
+    try:
+        return bool(masker.mask_body("application/json", msgspec.json.encode(placed(tokens, value))).hits)
+    except (MaskError, ValueError, RecursionError):
+        return True
 
 
 def reads_masked(tokens: Sequence[str], plan: Plan, *, leaf: bool) -> bool:

@@ -33,11 +33,12 @@ class RawStream:
         if self._failed:
             return b""
         text = self._text + data
-        if not self._known.empty and self._known.index().spans(text, strong=True):
+        known = self._known.current()
+        if next(known.each(text, 0, len(text), strong=True), None) is not None:
             self._failed, self._text = True, b""
             self.hits[KNOWN] = self.hits.get(KNOWN, 0) + 1
             raise MaskError("the output is no text and holds a value that is masked for you. Ask for less, or for text")
-        held = len(text) if self._known.empty else self._known.hold(text, 0)
+        held = known.hold(text, 0)
         shown, sent = text[self._sent : held], max(self._sent - held, 0)
         self._text, self._sent = text[held:], sent
         return shown

@@ -72,14 +72,12 @@ class TextMasker:
 
     def touches(self, text: bytes) -> bool:
         """Whether anything in `text` may be masked."""
-        return bool(self.patterns and self.patterns.search(text)) or (not self.known.empty and self.known.search(text))
+        return bool(self.patterns and self.patterns.search(text)) or self.known.current().search(text)
 
     def spans(self, text: bytes, start: int) -> list[Span]:
         """Every secret that begins at `start` or later: (start, end, pattern), merged and in order."""
         spans = self.patterns.spans(text, start) if self.patterns else []
-        if self.known.empty:
-            return spans
-        known = [(begin, end, KNOWN) for begin, end in self.known.spans(text, start)]
+        known = [(begin, end, KNOWN) for begin, end in self.known.current().spans(text, start)]
         return merge(spans + known) if known else spans
 
     def is_mask(self, secret: bytes) -> bool:
@@ -93,9 +91,10 @@ class TextMasker:
         if self.patterns:
             held = self.patterns.hold(text, start)
             whole = self.patterns.matches(text, start)
-        if not self.known.empty:
-            held = min(held, self.known.hold(text, start))
-            whole += self.known.spans(text, start)
+        known = self.known.current()
+        if not known.empty:
+            held = min(held, known.hold(text, start))
+            whole += known.spans(text, start)
         # Backwards: holding one match back may cut the one before it.
         for begin, end in sorted(whole, reverse=True):
             if begin < held and (end > held or end >= len(text)):

@@ -19,7 +19,9 @@ import msgspec
 from pratique.errors import Cause, Refused
 from pratique.kube.attributes import RequestAttributes
 from pratique.masking.mask import MARK, NUMBER
+from pratique.masking.oracles import reads_masked
 from pratique.masking.patterns import compile_re2
+from pratique.masking.plan import Plan
 
 RULE = "mask-write-back"
 TEXT = "holds the gateway's mask, not a value; remove the field or send the real one"
@@ -133,12 +135,30 @@ def _subject(attributes: RequestAttributes) -> str:
     )
 
 
-def drops_secret_data(document: Any, attributes: RequestAttributes) -> bool:
-    """A PUT of a Secret that names no value at all deletes every key (leaks.md M.4): a question for a person."""
+def replaces_values(attributes: RequestAttributes, plan: Plan, *, dry_run: bool) -> bool:
+    """Whether this is a PUT of an object whose values the client has only seen masked: what it leaves out is deleted.
+
+    Of Secrets: they are nothing but values. A dry run deletes nothing.
+    """
+    secret = (attributes.api_group, attributes.resource, attributes.subresource) == ("", "secrets", "")
+    return attributes.verb == "update" and secret and not dry_run and reads_masked(["data"], plan, leaf=False)
+
+
+def lost_values(document: Any, live: Any) -> list[str]:
+    """Names of values of the live Secret that a PUT of `document` would delete (leaks.md M.4), sorted."""
+    kept: set[str] = set()
+    for name in ("data", "stringData"):
+        values = document.get(name) if isinstance(document, dict) else None
+        kept |= values.keys() if isinstance(values, dict) else set()
+    held = live.get("data") if isinstance(live, dict) else None
+    return sorted(held.keys() - kept) if isinstance(held, dict) else []
+
+
+def about_lost_values(names: list[str]) -> str:
+    """For the reviewer and the client."""
+    listed = ", ".join(f"`{name}`" for name in names[:MAX_FIELDS])
+    more = f" and {len(names) - MAX_FIELDS} more" if len(names) > MAX_FIELDS else ""
     return (
-        attributes.verb == "update"
-        and (attributes.api_group, attributes.resource, attributes.subresource) == ("", "secrets", "")
-        and isinstance(document, dict)
-        and not document.get("data")
-        and not document.get("stringData")
+        f"this update deletes {listed}{more} of the Secret: it does not name them, and they were only seen masked. "
+        "To change one value, patch it; to delete these, a person must approve"
     )

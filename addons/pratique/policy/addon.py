@@ -16,10 +16,13 @@ from pratique.kube.canonical import CanonicalRequest, canonicalise
 from pratique.kube.rehearsal import with_precondition
 from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
-from pratique.policy.request import PolicyRequest
-from pratique.verdict import Action, Verdict
+from pratique.policy.needs import Needs
+from pratique.policy.request import ABSENT, PolicyRequest
+from pratique.verdict import Action, ApprovalTerms, Verdict
 
 logger = logging.getLogger("pratique")
+MASKED_VALUES_RULE = "builtin/masked-values"
+"""Stands in `Verdict.rules` where masked values would be deleted unseen."""
 
 
 class Approvals(Protocol):
@@ -34,6 +37,12 @@ class Screen(Protocol):
 
     def screen(self, exchange: Exchange) -> None:
         """Refuses what must not even be rehearsed: a dry run tells guesses about masked values apart."""
+
+    def needs_live(self, exchange: Exchange) -> bool:
+        """Whether `question` depends on the live object."""
+
+    def question(self, exchange: Exchange, live: Any) -> str:
+        """Why a person must be asked although the rules allow the request; "" if there is no reason."""
 
     def shown(self, exchange: Exchange, document: Any) -> str:
         """The message of a Status of the cluster, as the client may see it."""
@@ -83,7 +92,7 @@ class Policy:
         except NotAnswered as unanswered:
             _note(state, policies.decide(replace(asked, fault=str(unanswered))))
             raise unanswered.refusal from None
-        verdict = policies.decide(seen.request)
+        verdict = self._questioned(state, policies.decide(seen.request), seen.request)
         _note(state, verdict)
         if verdict.action is Action.DENY:
             raise denied(verdict, canonical)
@@ -92,13 +101,22 @@ class Policy:
     async def _see(
         self, state: Exchange, canonical: CanonicalRequest, asked: PolicyRequest, policies: PolicySet
     ) -> Seen:
-        needs = policies.needs(asked)
+        needs = policies.needs(asked) | Needs(old_object=self._screen.needs_live(state))
         if not any(needs):
             return Seen(asked, canonical)
         self._screen.screen(state)
         return await self._lookups.see(
             canonical, asked, needs, state.own_call, lambda document: self._screen.shown(state, document)
         )
+
+    def _questioned(self, state: Exchange, verdict: Verdict, request: PolicyRequest) -> Verdict:
+        """A write that the rules allow, and that deletes what the client has only seen masked: a person is asked."""
+        if verdict.action is not Action.ALLOW or request.old_object is ABSENT:
+            return verdict
+        why = self._screen.question(state, request.old_object)
+        if not why:
+            return verdict
+        return Verdict(Action.REQUIRE_APPROVAL, (MASKED_VALUES_RULE,), (), why, ApprovalTerms())
 
     def _port_allowed(self, state: Exchange, request: PolicyRequest, port: int) -> str:
         """Why a port-forward may not reach this port; "" if it may. Asked when a stream to it is opened."""
