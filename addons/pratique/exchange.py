@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from mitmproxy import http
 
@@ -102,25 +102,31 @@ class Exchange:
         self.refusal = self.refusal or refusal
 
 
-_EXCHANGES: WeakKeyDictionary[Any, Exchange] = WeakKeyDictionary()
+_FLOWS: WeakSet[Any] = WeakSet()
+_EXCHANGE = "_pratique_exchange"
+"""An attribute of the flow, not a table beside it: an exchange leads back to its flow (through the traceback of a refusal,
+if nothing else), and a table that holds the exchange would then keep both for ever. No attribute is written to flow files."""
 
 
 def exchange(flow: Any) -> Exchange:
     """The exchange of a flow, made on first use."""
-    found = _EXCHANGES.get(flow)
+    found = find(flow)
     if found is None:
-        found = _EXCHANGES[flow] = Exchange()
+        found = Exchange()
+        setattr(flow, _EXCHANGE, found)
+        _FLOWS.add(flow)
     return found
 
 
 def find(flow: Any) -> Exchange | None:
     """The exchange of a flow, or None where no hook of ours has seen it."""
-    return _EXCHANGES.get(flow)
+    found: Exchange | None = getattr(flow, _EXCHANGE, None)
+    return found
 
 
 def open_exchanges() -> list[tuple[Any, Exchange]]:
     """Every flow that is still referenced, with its exchange."""
-    return list(_EXCHANGES.items())
+    return [(flow, exchange(flow)) for flow in list(_FLOWS)]
 
 
 def answer(flow: http.HTTPFlow, refusal: Refused) -> None:
@@ -160,16 +166,20 @@ def fault(state: Exchange, exc: BaseException, where: str) -> Refused:
     if isinstance(exc, Refused):
         return exc
     state.error_id = state.error_id or secrets.token_hex(6)
-    trace = exc.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-    logger.error("%s failed: %s at %s (error id %s)", where, type(exc).__name__, place, state.error_id)
+    logger.error("%s failed: %s at %s (error id %s)", where, type(exc).__name__, place_of(exc), state.error_id)
     if isinstance(exc, PratiqueError):
         message = f"{exc} (error id {state.error_id})"
         return Refused(exc.code, exc.reason, message, rule=f"fault/{type(exc).__name__}")
     message = f"the gateway failed and refused the request (error id {state.error_id})"
     return Refused(500, "InternalError", message, rule="fault/exception")
+
+
+def place_of(exc: BaseException) -> str:
+    """`file:line` of where an exception was raised."""
+    trace = exc.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
 
 
 def guarded(on_fault: Callable[[http.HTTPFlow, Refused], None]) -> Callable[[Hook], Hook]:
@@ -183,7 +193,9 @@ def guarded(on_fault: Callable[[http.HTTPFlow, Refused], None]) -> Callable[[Hoo
 
         def failed(flow: http.HTTPFlow, exc: BaseException) -> None:
             try:
-                on_fault(flow, fault(exchange(flow), exc, name))
+                refusal = fault(exchange(flow), exc, name)
+                refusal.__traceback__ = refusal.__context__ = None  # they hold frames with bodies in them
+                on_fault(flow, refusal)
             except Exception:  # noqa: BLE001 - the last line of defence: no answer is safe, so none is given
                 kill(flow)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from mitmproxy import ctx, hooks, http
 
@@ -68,7 +68,8 @@ class Approvals:
         self._documents = documents
         self._state = state
         self._withdrawn: set[str] = set()
-        self._flows: WeakKeyDictionary[Exchange, http.HTTPFlow] = WeakKeyDictionary()
+        # Weak on both sides: a flow keeps its exchange, so an exchange that kept its flow would keep both for ever.
+        self._flows: WeakKeyDictionary[Exchange, ref[http.HTTPFlow]] = WeakKeyDictionary()
         self._held: dict[str, tuple[http.HTTPFlow, str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._admin: AdminServer | None = None
@@ -105,7 +106,7 @@ class Approvals:
         state = exchange(flow)
         state.claims = claims_of(raw_request(flow).headers)
         state.source = str(flow.client_conn.peername[0])
-        self._flows[state] = flow
+        self._flows[state] = ref(flow)
 
     def running(self) -> None:
         """What fails here ends the process before a request is served."""
@@ -113,6 +114,7 @@ class Approvals:
             self._start_admin()
         except StartError as error:
             sys.stderr.write(f"pratique: {error}\n")
+            ctx.master.should_exit.set()
             sys.exit(1)
         notifier = Notifier(self._store, self._outbox, lambda: self._documents().webhooks, self._link)
         self._tasks = [asyncio.create_task(work) for work in (self._withdraw(), self._prune(), notifier.run())]
@@ -123,6 +125,9 @@ class Approvals:
         if self._admin is not None:
             self._admin.stop()
         self._outbox.close()
+
+    def close(self) -> None:
+        """Called when the last request has been answered: until then it may need the store."""
         self._store.close()
 
     # --- the admin listener ---
@@ -149,13 +154,17 @@ class Approvals:
     # --- the held flow, as mitmproxy shows it ---
 
     def _show(self, held: Held, approval: Approval) -> None:
-        flow = self._flows.get(held) if isinstance(held, Exchange) else None
+        flow = self._flow(held) if isinstance(held, Exchange) else None
         if flow is None or not approval.state.is_open:
             return
         flow.comment = f"waits for approval {approval.id}"
         self._held[flow.id] = (flow, approval.id)
         flow.intercept()
         ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+
+    def _flow(self, state: Exchange) -> http.HTTPFlow | None:
+        found = self._flows.get(state)
+        return found() if found is not None else None
 
     def _show_again(self) -> None:
         """INVARIANT: only a reviewer's decision releases a held request. Resumed in mitmproxy, it is shown as held again."""
@@ -166,7 +175,7 @@ class Approvals:
                 ctx.master.addons.trigger(hooks.UpdateHook([flow]))
 
     def _hide(self, state: Exchange) -> None:
-        flow = self._flows.get(state)
+        flow = self._flow(state)
         if flow is None or self._held.pop(flow.id, None) is None:
             return
         flow.comment = flow.comment.replace("waits for", "asked for")
