@@ -7,8 +7,9 @@ either ends the process: `done` outside a shutdown is treated as an attack.
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
-from mitmproxy import addonmanager, ctx
+from mitmproxy import addonmanager, ctx, exceptions
 
 from pratique.bundle import Bundle, start_or_exit
 
@@ -17,9 +18,14 @@ _installed = False
 
 
 def load(loader: addonmanager.Loader) -> None:
+    """INVARIANT: this does not end in an OptionsError: mitmproxy would serve on without the script, as an open proxy."""
     if _installed:
-        _stop("the script was loaded again")
+        _stop("stops serving: the script was loaded again")
     _bundle.load(loader)
+    try:
+        loader.master.options.process_deferred()  # as mitmproxy does next: values of `--set`, also for other scripts
+    except exceptions.OptionsError as error:
+        _stop(str(error))
 
 
 def configure(updated: set[str]) -> None:  # noqa: ARG001 - mitmproxy's signature
@@ -38,10 +44,11 @@ def done() -> None:
     """Mitmproxy unloads the script: at shutdown, or because somebody edited or deleted it."""
     _bundle.close()
     if not ctx.master.should_exit.is_set():
-        _stop("the script was changed or removed while running")
+        _stop("stops serving: the script was changed or removed while running")
 
 
-def _stop(why: str) -> None:
-    sys.stderr.write(f"pratique: stops serving: {why}\n")
+def _stop(why: str) -> NoReturn:
+    sys.stderr.write(f"pratique: {why}\n")
     sys.stderr.flush()
+    ctx.master.should_exit.set()
     sys.exit(1)

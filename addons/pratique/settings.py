@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mitmproxy import options
+from mitmproxy import options, optmanager
 
 from pratique.errors import StartError
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One option: `--set NAME=VALUE`. `reason` says why the default is what it is and how to switch it off."""
+    """One option: `--set NAME=VALUE`. `reason` says why the default is what it is and how to switch it off.
+
+    `typespec` is str, int or bool: mitmproxy cannot read a float from a command line.
+    """
 
     name: str
     typespec: type
@@ -98,8 +101,8 @@ OPTIONS = (
         int,
         256,
         "connections",
-        "Upstream connections for one client connection.",
-        "mitmproxy allows 5, which stalls a client with more watches on one HTTP/2 connection; client-go opens up to 250",
+        "Requests of one client connection that may be open at once, each with its upstream connection if need be.",
+        "mitmproxy allows 5 and HTTP/2 clients 100, which stalls a client with more watches; client-go opens up to 250",
     ),
     Setting(
         "pratique_streams",
@@ -108,6 +111,38 @@ OPTIONS = (
         "requests",
         "Requests of one client that may be open at once, watches included; one more is answered 429.",
         "bounds what one client can make the gateway hold in memory",
+    ),
+    Setting(
+        "pratique_unread",
+        int,
+        64 * 1024 * 1024,
+        "bytes",
+        "Answers that an HTTP/2 client has not read yet, per connection; beyond it the stream that adds to them is reset.",
+        "bounds what a client that does not read can make the gateway hold; HTTP/1.1 clients are held back by TCP",
+    ),
+    Setting(
+        "pratique_head_timeout",
+        int,
+        32,
+        "seconds",
+        "How long a new connection may take to send a request with a valid credential; then it is closed.",
+        "kube-apiserver's ReadHeaderTimeout (1.36); without it anybody could use up the file descriptors",
+    ),
+    Setting(
+        "pratique_connect_timeout",
+        int,
+        10,
+        "seconds",
+        "How long connecting to the cluster (TCP and TLS) may take; longer is answered 504.",
+        "client-go gives a TLS handshake 10 s; an operating system gives up after two minutes",
+    ),
+    Setting(
+        "pratique_answer_timeout",
+        int,
+        75,
+        "seconds",
+        "How long the cluster may take to answer; longer is answered 504. Watches, logs, exec and proxied apps have no limit.",
+        "an API server ends its own requests after 60 s (--request-timeout), so one that is silent for longer hangs",
     ),
     Setting(
         "pratique_drain",
@@ -243,9 +278,16 @@ FORCED: tuple[tuple[str, Any, str], ...] = (
     ("websocket", False, "what follows an upgrade is carried by the gateway's own layer, or not at all"),
 )
 
+# What the `kind: Cluster` document says; an operator may not say it as well.
+FROM_CLUSTER: tuple[tuple[str, str], ...] = (
+    ("mode", "the gateway is a reverse proxy to the `server` of the Cluster document; any other mode is an open proxy"),
+    ("ssl_verify_upstream_trusted_ca", "the cluster's CA is the `certificateAuthority` of the Cluster document"),
+    ("client_certs", "a client certificate for the cluster comes from the kubeconfig of the Cluster document"),
+)
+
 # What an operator may not set otherwise: name, allowed value, reason.
 REQUIRED: tuple[tuple[str, Any, str], ...] = (
-    ("save_stream_file", None, "it writes the injected token to the file; use `pratique sessions`"),
+    ("save_stream_file", None, "it writes the injected token to the file (-w); use `pratique sessions`"),
     ("hardump", "", "it writes the injected token to the file; use `pratique sessions export`"),
     ("stream_large_bodies", None, "a streamed request reaches the cluster before it is judged"),
     ("store_streamed_bodies", False, "it keeps whole watches in memory"),
@@ -255,17 +297,21 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
     ("tcp_hosts", [], "raw TCP passes unjudged"),
     ("udp_hosts", [], "raw UDP passes unjudged"),
     ("ssl_insecure", False, "the cluster's certificate is always verified"),
+    ("ssl_verify_upstream_trusted_confdir", None, "only the cluster's own CA is trusted"),
     ("validate_inbound_headers", True, "it is mitmproxy's guard against request smuggling"),
     ("normalize_outbound_headers", True, "HTTP/2 wants lower-case names"),
     ("modify_body", [], "what was judged is what is sent"),
     ("modify_headers", [], "what was judged is what is sent"),
     ("map_local", [], "what was judged is what is sent"),
     ("map_remote", [], "there is one upstream, the cluster"),
+    ("block_list", [], "refusals come from the Policy documents, as a Status"),
     ("client_replay", [], "a replayed request passes no client authentication"),
     ("server_replay", [], "answers come from the cluster"),
+    ("server_replay_kill_extra", False, "answers come from the cluster"),
     ("stickyauth", None, "it repeats one client's credential for another"),
     ("stickycookie", None, "it repeats one client's cookie for another"),
     ("proxyauth", None, "clients authenticate by their `kind: Client` document"),
+    ("upstream_auth", None, "the credential for the cluster comes from the Cluster document"),
     ("proxy_debug", False, "it logs bodies"),
     ("request_client_cert", False, "it accepts any certificate"),
     ("anticache", False, "what was judged is what is sent"),
@@ -273,8 +319,15 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
     ("add_upstream_certs_to_client_chain", False, "the client must see the gateway's certificate only"),
     ("connect_addr", None, "one route to the cluster"),
     ("rfile", None, "recorded flows are read with `pratique replay`, not in front of a cluster"),
+    ("server", True, "a gateway that does not listen serves nobody"),
 )
-DEBUG_LEVELS = ("debug",)
+
+# Of several values: name, allowed values, reason.
+ONE_OF: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("termlog_verbosity", ("error", "warn", "info", "alert"), "`debug` (-v) logs requests with their credentials"),
+    ("tls_version_client_min", ("TLS1_2", "TLS1_3"), "API keys do not pass over broken versions of TLS"),
+    ("tls_version_server_min", ("TLS1_2", "TLS1_3"), "the cluster's token does not pass over broken versions of TLS"),
+)
 
 
 def add_options(opts: options.Options) -> None:
@@ -285,10 +338,14 @@ def add_options(opts: options.Options) -> None:
 
 
 def force(opts: options.Options) -> None:
-    """Set the options of `FORCED`; StartError where an operator set one otherwise."""
+    """Set the options of `FORCED`. StartError where an operator set one of any table otherwise."""
+    _check_values(opts)
     for name, value, reason in FORCED:
-        if name in opts and opts.default(name) != getattr(opts, name) != value:
-            raise StartError(f"option `{name}` must stay `{_show(value)}`: {reason}")
+        if _given(opts, name) and not _same(getattr(opts, name), value):
+            raise _must_stay(name, value, reason)
+    for name, reason in FROM_CLUSTER:
+        if _given(opts, name):
+            raise StartError(f"option `{name}` must not be set: {reason}")
     opts.update_known(**{name: value for name, value, _ in FORCED if name in opts})
 
 
@@ -297,19 +354,38 @@ def check(opts: options.Options) -> None:
     if opts.deferred:
         names = ", ".join(f"`{name}`" for name in sorted(opts.deferred))
         raise StartError(f"unknown option {names}. Look for a typing error; `mitmdump --options` lists them")
-    for name, value, reason in (*FORCED, *REQUIRED):
+    _check_values(opts)
+    for name, value, reason in FORCED:
         if name in opts and not _same(getattr(opts, name), value):
-            raise StartError(f"option `{name}` must be `{_show(value)}`: {reason}")
-    if getattr(opts, "termlog_verbosity", "info") in DEBUG_LEVELS:
-        raise StartError("option `termlog_verbosity` must not be `debug` (-v): it logs requests with their credentials")
+            raise _must_stay(name, value, reason)
+
+
+def from_cluster(opts: options.Options) -> dict[str, Any]:
+    """The values of `FROM_CLUSTER`, to notice a later change."""
+    return {name: getattr(opts, name) for name, _ in FROM_CLUSTER}
+
+
+def _check_values(opts: options.Options) -> None:
+    for name, allowed, reason in ONE_OF:
+        if name in opts and getattr(opts, name) not in allowed:
+            raise StartError(f"option `{name}` must be one of {', '.join(allowed)}: {reason}")
+    for name, value, reason in REQUIRED:
+        if name in opts and not _same(getattr(opts, name), value):
+            raise _must_stay(name, value, reason)
+
+
+def _given(opts: options.Options, name: str) -> bool:
+    """Whether somebody set the option, be it to its default."""
+    return name in opts and dict(opts.items())[name].value is not optmanager.unset
+
+
+def _must_stay(name: str, value: Any, reason: str) -> StartError:
+    shown = "unset" if value in (None, "", []) else f"`{str(value).lower()}`"
+    return StartError(f"option `{name}` must stay {shown}: {reason}")
 
 
 def _same(actual: Any, wanted: Any) -> bool:
     return (actual or None) == (wanted or None)
-
-
-def _show(value: Any) -> str:
-    return {None: "unset", "": "unset"}.get(value, str(value).lower()) if not isinstance(value, list) else "empty"
 
 
 def as_mapping(opts: options.Options) -> Mapping[str, Any]:

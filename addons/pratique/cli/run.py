@@ -60,11 +60,11 @@ def _translated(arguments: list[str]) -> list[str]:
 
 
 def _parse(opts: options.Options, arguments: list[str]) -> None:
-    """As mitmdump's own main: config file, then `--set`, then flags."""
+    """As mitmdump's own main: `--set`, then the config file (which may so be named), then flags."""
     args = cmdline.mitmdump(opts).parse_args(arguments)
     try:
-        optmanager.load_paths(opts, os.path.join(opts.confdir, "config.yaml"), os.path.join(opts.confdir, "config.yml"))  # noqa: PTH118 - mitmproxy's own expression
         opts.set(*args.setoptions, defer=True)
+        optmanager.load_paths(opts, os.path.join(opts.confdir, "config.yaml"), os.path.join(opts.confdir, "config.yml"))  # noqa: PTH118 - mitmproxy's own expression
         if args.quiet:
             args.termlog_verbosity = "error"
         if args.verbose:
