@@ -37,7 +37,8 @@ from pratique.identity.clusters import SandboxSource
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
-from pratique.interlock.addon import Interlock
+from pratique.interlock import quiet
+from pratique.interlock.addon import Interlock, reverse_mode
 from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
 from pratique.loaded import Live
@@ -97,6 +98,8 @@ class Bundle:
     def install(self, owner: master.Master) -> None:
         """Everything that can fail fails here, before a listener has opened. StartError or DocumentErrors."""
         options = owner.options
+        settings.force(options)
+        quiet.install()
         state = Path(options.pratique_state or ".pratique").expanduser().resolve()
         folder = Path(options.pratique_policies or Path(__file__).parents[2] / "policies").expanduser().resolve()
         self._live = Live(folder)
@@ -105,9 +108,8 @@ class Bundle:
         files = write_tls_files(state / "tls", upstream.certificate_authority, upstream.client_certificate)
         own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.source)
         self._own_calls = own_calls
-        settings.force(options)
         options.update(
-            mode=[f"reverse:{upstream.server}"],
+            mode=[reverse_mode(upstream.server)],
             ssl_verify_upstream_trusted_ca=str(files.certificate_authority),
             client_certs=str(files.client_certificate) if files.client_certificate else None,
             confdir=str(state / "mitmproxy") if options.confdir == options.default("confdir") else options.confdir,
@@ -136,7 +138,7 @@ class Bundle:
             lambda: float(owner.options.pratique_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
-        identity = Identity(lambda: live.current.clients)
+        identity = Identity(lambda: live.current.clients, upstream.source.rejected)
         approvals = Approvals(
             holding,
             store,
@@ -156,7 +158,9 @@ class Bundle:
         )
         gate = Gate(upstream.source, upstream.server, approvals.use)
         required = (identity, approvals, policy, masking, recorder, gate)
-        self._interlock = Interlock(upstream.server, upstream.tls_server_name, required, storage.close)
+        self._interlock = Interlock(
+            upstream.server, upstream.tls_server_name, required, holding.release, (approvals.close, storage.close)
+        )
         return (*required, self._interlock)
 
     # --- what rooms need of each other ---
@@ -245,4 +249,5 @@ def start_or_exit(bundle: Bundle, owner: master.Master) -> None:
         bundle.install(owner)
     except PratiqueError as error:
         sys.stderr.write("".join(f"pratique: {line}\n" for line in str(error).splitlines()))
+        owner.should_exit.set()
         sys.exit(1)

@@ -20,8 +20,12 @@ MAY_IMPORT_MITMPROXY = {
     "exchange.py",
     "cli/run.py",
     "cli/web.py",
+    "interlock/connections.py",
+    "interlock/http2.py",
     "interlock/layers.py",
+    "interlock/refusals.py",
     "interlock/tunnel.py",
+    "interlock/upstream.py",
 }
 TOP_LEVEL = {"pyproject.toml", "addons", "policies", "scripts", "tests", "README.md", "LICENSE"}
 

@@ -107,6 +107,10 @@ class Holding:
             if await self._while_there(held, self._is_as_shown(held, approval)):
                 return approval.id
 
+    def release(self) -> bool:
+        """Lets every hold end undecided; whether there was one. For a gateway that stops."""
+        return self._queue.release()
+
     async def use(self, approval_id: str, held: Held) -> None:
         """Uses the approval up for this request. Raises Refused if that cannot be (any more)."""
         question = self.question(held, shown=False)

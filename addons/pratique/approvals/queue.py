@@ -62,6 +62,12 @@ class ApprovalQueue:
             return approval
         raise self._answer(await self._latest(approval.id), waits)
 
+    def release(self) -> bool:
+        """Lets every hold end undecided; whether there was one. For a gateway that stops."""
+        held = self._waiter.waiting > 0
+        self._waiter.release()
+        return held
+
     async def use(self, approval_id: str, fingerprint: str, client: str, waits: Waits = "refuse") -> None:
         """Uses the approval up for this one request. Do nothing after it that may fail before the request is sent.
 

@@ -21,14 +21,19 @@ from pratique.identity.server import Server
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
 
+RETRY_SECONDS = 1
+"""After the cluster refused a credential: the next request gets another, and a client that waits need not know."""
+
 
 class Identity:
     """Authenticates the client and takes its credentials off the request, before anything else is thought about."""
 
     name = "identity"
 
-    def __init__(self, clients: Callable[[], Clients]) -> None:
+    def __init__(self, clients: Callable[[], Clients], rejected: Callable[[], None]) -> None:
+        """`rejected()` tells the credential's source that the cluster refused it."""
         self._clients = clients
+        self._rejected = rejected
         self._open: Counter[str] = Counter()
 
     @guarded(answer)
@@ -54,13 +59,21 @@ class Identity:
         self._open[name] += 1
         state.admitted = name
 
+    @guarded(answer)
     def response(self, flow: http.HTTPFlow) -> None:
         """An upgraded connection stays open, and counts, until its tunnel ends."""
         state = exchange(flow)
-        if flow.response is not None and flow.response.status_code == 101:
+        code = flow.response.status_code if flow.response is not None else 0
+        if code == 101:
             state.at_end.append(functools.partial(self._leave, state))
-        else:
-            self._leave(state)
+            return
+        self._leave(state)
+        own = state.refusal is not None or (state.canonical is not None and state.canonical.proxied)
+        if code == 401 and not own:
+            # Passed on, it would tell the client that its own key is wrong.
+            self._rejected()
+            text = "the cluster refused the gateway's credential, so it did nothing. Repeat the request; then ask the operator"
+            raise Refused(503, "ServiceUnavailable", text, rule="identity/rejected", retry_after=RETRY_SECONDS)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._leave(exchange(flow))

@@ -30,6 +30,9 @@ REQUEST_WAIT_SECONDS = 10.0
 # After a failure requests get the same answer for so long, without a call: a thousand of them must not become a
 # thousand.
 FAILURE_STANDS_SECONDS = 1.0
+# A credential that the cluster refuses is fetched anew at most this often: a cluster that always refuses must not become a
+# flood of calls to STS.
+REJECTED_STANDS_SECONDS = 2.0
 # Pauses between failing refreshes in the background double from the first to the last.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -51,6 +54,9 @@ class CredentialSource(Protocol):
 
     async def credential(self, now: float) -> Credential:
         """A credential that is good at `now`. Raises CredentialError: none can be had."""
+
+    def rejected(self) -> None:
+        """The cluster answered 401: what is at hand is no good, whatever its expiry says. The next request gets another."""
 
     def describe(self) -> Description:
         """For the operator: never a secret."""
@@ -96,6 +102,7 @@ class Refresher:
         self._sleep = sleep
         self._chance = chance
         self._held: Fetched | None = None
+        self._fetched_at = float("-inf")
         self._failure: CredentialError | None = None
         self._failed_at = 0.0
         self._failures = 0
@@ -127,6 +134,13 @@ class Refresher:
             raise CredentialError(str(self._failure))
         raise CredentialError(f"no credential of {self._identity} in time", "Try again")
 
+    def rejected(self) -> bool:
+        """Drops the credential at hand; False if it is too young for that."""
+        if 0 <= self._clock() - self._fetched_at < REJECTED_STANDS_SECONDS:
+            return False
+        self._held = None
+        return True
+
     def describe(self) -> Description:
         expires = self._held.expires if self._held is not None else None
         return Description(self._identity, expires, "" if self._failure is None else str(self._failure))
@@ -147,6 +161,7 @@ class Refresher:
     async def _fetch_once(self) -> None:
         try:
             self._held = await asyncio.to_thread(self._fetch, self._clock())
+            self._fetched_at = self._clock()
         except CredentialError as error:
             self._note_failure(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests get a refusal and the next try may do
@@ -194,6 +209,9 @@ class StaticCredentialSource:
     async def credential(self, now: float) -> Credential:  # noqa: ARG002 - the protocol's
         return self._credential
 
+    def rejected(self) -> None:
+        """There is no other."""
+
     def describe(self) -> Description:
         return Description(self._identity)
 
@@ -228,6 +246,9 @@ class TokenFileCredentialSource:
                 raise
             self._looked_at, self._failure = now, ""
         return self._credential
+
+    def rejected(self) -> None:
+        self._credential = None
 
     def describe(self) -> Description:
         return Description(f"the token in `{self._path}`", failure=self._failure)

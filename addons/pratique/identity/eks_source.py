@@ -65,6 +65,10 @@ class EksCredentialSource:
     async def credential(self, now: float) -> Credential:
         return await self._refresher.credential(now)
 
+    def rejected(self) -> None:
+        if self._refresher.rejected():
+            self._role = None  # its session may have been revoked
+
     def describe(self) -> Description:
         described = self._refresher.describe()
         if described.failure or self._renewal_failure is None:

@@ -71,6 +71,9 @@ class ExecCredentialSource:
     async def credential(self, now: float) -> Credential:
         return await self._refresher.credential(now)
 
+    def rejected(self) -> None:
+        self._refresher.rejected()
+
     def describe(self) -> Description:
         return self._refresher.describe()
 

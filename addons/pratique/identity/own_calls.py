@@ -68,6 +68,8 @@ class OwnCalls:
         given = [*request.headers, (b"User-Agent", USER_AGENT), (b"Audit-ID", audit_id.encode("ascii"))]
         headers = attach_credential(given, own_verdict(request), credential)
         response = await self._fetch(self._prepared(request, headers))
+        if response.code == 401:
+            self._source.rejected()
         answer = OwnAnswer(response.code, _document(response))
         path = request.target.partition(b"?")[0].decode("ascii")
         logger.info("own call %s %s (%s): %d", request.method, path, audit_id, answer.code)

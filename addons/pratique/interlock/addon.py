@@ -26,13 +26,23 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from pratique import settings
 from pratique.errors import Refused, StartError
 from pratique.exchange import Exchange, answer, exchange, fault, find, kill, open_exchanges
-from pratique.interlock.layers import Limits, RefuseConnection, StatusHttpLayer, error_response
+from pratique.interlock.connections import close, end_stream, handlers, has_unsent
+from pratique.interlock.http2 import Limits
+from pratique.interlock.layers import RefuseConnection, StatusHttpLayer
+from pratique.interlock.patience import is_long_running
+from pratique.interlock.refusals import error_response
+from pratique.interlock.silent import Silent
 from pratique.interlock.tunnel import RECHECK_SECONDS, EndStreams, Watch
+from pratique.interlock.upstream import Patience
 from pratique.tunnel.opening import open_session
 from pratique.tunnel.session import Session, Terms
 
 logger = logging.getLogger("pratique")
 DRAIN_STEP_SECONDS = 0.02
+ANSWER_SECONDS = 0.5
+"""For requests that were held until the gateway stops, to be recorded and answered."""
+SENT = "**sent**"
+"""What is left of the credential in a flow whose request has been sent: mitmweb shows flows."""
 TLS_HANDSHAKE = 0x16
 """First byte of a TLS record with a ClientHello (RFC 8446 5.1)."""
 
@@ -52,17 +62,28 @@ class Interlock:
     name = "interlock"
 
     def __init__(
-        self, server: Endpoint, tls_server_name: str | None, required: tuple[Any, ...], finish: Callable[[], None]
+        self,
+        server: Endpoint,
+        tls_server_name: str | None,
+        required: tuple[Any, ...],
+        release: Callable[[], bool],
+        finish: tuple[Callable[[], None], ...],
     ) -> None:
-        """`finish` closes what the required addons write to; it is called when the last stream has ended."""
+        """`release` lets held requests be answered, and says whether there were any; `finish` closes what is written to.
+
+        The one is called when the gateway begins to stop, the others when the last stream has ended.
+        """
         self._server = server
         self._tls_server_name = tls_server_name
         self._required = required
+        self._release = release
         self._finish = finish
         self._cleared: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
+        self._silent = Silent()
         self._serving = False
         self._closed = "the gateway is starting"
+        self._from_cluster: dict[str, Any] = {}
         self._rechecking: asyncio.Task[None] | None = None
 
     # --- when it serves at all ---
@@ -81,10 +102,12 @@ class Interlock:
                 raise StartError("the gateway cannot listen. Is the port in use?")
         except StartError as error:
             sys.stderr.write(f"pratique: {error}\n")
+            ctx.master.should_exit.set()
             sys.exit(1)
+        self._from_cluster = settings.from_cluster(ctx.options)
         self._serving, self._closed = True, ""
         self._rechecking = asyncio.create_task(self._recheck_streams())
-        logger.warning("pratique serves %s", ctx.options.mode[0].removeprefix("reverse:"))
+        logger.warning("pratique serves %s", self._server)
 
     def configure(self, updated: set[str]) -> None:
         """An option changed while running (console, config file): stop serving where it opens the gateway."""
@@ -93,6 +116,8 @@ class Interlock:
         try:
             settings.check(ctx.options)
             self._check_mode()
+            if settings.from_cluster(ctx.options) != self._from_cluster:
+                raise StartError("what the Cluster document says was changed")
         except StartError as error:
             self.close(str(error))
             logger.error("option change %s: %s", sorted(updated), error)
@@ -102,10 +127,8 @@ class Interlock:
         self._serving, self._closed = False, reason
 
     def _check_mode(self) -> None:
-        wanted = f"reverse:https://{self._server.host}:{self._server.port}"
-        bracketed = f"reverse:https://[{self._server.host}]:{self._server.port}"
-        if list(ctx.options.mode) not in ([wanted], [bracketed]):
-            raise StartError(f"option `mode` must be `{wanted}`: any other mode is an open proxy")
+        if list(ctx.options.mode) != [reverse_mode(self._server)]:
+            raise StartError(f"option `mode` must be `{reverse_mode(self._server)}`: any other mode is an open proxy")
         web = (getattr(ctx.options, "web_host", None), getattr(ctx.options, "web_port", None))
         if self._server.port == web[1] and self._server.host in {web[0], "127.0.0.1", "::1", "localhost"}:
             raise StartError("the Cluster's `server` is mitmweb's own address: its API would be reachable by clients")
@@ -122,7 +145,8 @@ class Interlock:
         ):
             client.error = "only the reverse proxy to the cluster is served, over TCP"
             return
-        for handler in ctx.master.addons.get("proxyserver").connections.values():
+        self._silent.connected(client.id, ctx.options.pratique_head_timeout, lambda: close(client))
+        for handler in handlers():
             if handler.client is client:
                 handler.max_conns.default_factory = functools.partial(
                     asyncio.Semaphore, ctx.options.pratique_connections
@@ -132,6 +156,7 @@ class Interlock:
         return tuple(address[:2]) == (self._server.host, self._server.port)
 
     def client_disconnected(self, client: Client) -> None:
+        self._silent.gone(client.id)
         self._cleared.pop(client.id, None)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
@@ -152,25 +177,41 @@ class Interlock:
             return RefuseConnection(context, b"")
         if not tls and not ctx.options.pratique_plaintext:
             return RefuseConnection(context, error_response(400, "plaintext"))
-        limits = Limits(ctx.options.pratique_request_limit, ctx.options.pratique_response_limit)
+        options = ctx.options
+        limits = Limits(
+            options.pratique_request_limit,
+            options.pratique_response_limit,
+            options.pratique_unread,
+            options.pratique_connections,
+        )
+        patience = Patience(options.pratique_connect_timeout, _answer_timeout)
         stack = tunnel.LayerStack()
         stack /= layers.ServerTLSLayer(context)
         if tls:
             stack /= layers.ClientTLSLayer(context)
-        stack /= StatusHttpLayer(context, limits, _left, Watch(self._tunnel_opened, self._tunnel_closed))
+        watch = Watch(self._tunnel_opened, self._tunnel_closed)
+        stack /= StatusHttpLayer(context, limits, patience, _left, watch)
         first: layer.Layer = stack[0]
         return first
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """INVARIANT: a connection to the cluster is only dialled for a client that has a cleared request open."""
-        if data.server.address != (self._server.host, self._server.port):
-            data.server.error = "not the cluster"
-        elif not self._cleared[data.client.id]:
-            data.server.error = "no cleared request"
-        elif self._tls_server_name:
-            data.server.sni = self._tls_server_name
+        try:
+            if data.server.address != (self._server.host, self._server.port):
+                data.server.error = "not the cluster"
+            elif not self._cleared[data.client.id]:
+                data.server.error = "no cleared request"
+            elif self._tls_server_name:
+                data.server.sni = self._tls_server_name
+        except Exception:  # noqa: BLE001 - mitmproxy would log it and dial
+            data.server.error = "the interlock failed"
 
     # --- requests ---
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        state = find(flow)
+        if state is not None and state.client is not None:
+            self._silent.spoke(flow.client_conn.id)
 
     def request(self, flow: http.HTTPFlow) -> None:
         """INVARIANT: nothing goes upstream that the gate did not clear, and that is not for the cluster."""
@@ -199,6 +240,8 @@ class Interlock:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Runs for the gateway's own answers too. A stream that masking did not set up is killed before its first byte."""
+        if "authorization" in flow.request.headers:
+            flow.request.headers["authorization"] = SENT  # nobody who looks at the flow needs the token any more
         state = find(flow)
         if state is None or (state.refusal is None and not state.cleared):
             kill(flow)
@@ -305,20 +348,31 @@ class Interlock:
         self.close("the gateway is stopping")
         if self._rechecking is not None:
             self._rechecking.cancel()
-        for handler in list(ctx.master.addons.get("proxyserver").connections.values()):
-            await handler.server_event(EndStreams())
-        steps = int(ctx.options.pratique_drain / DRAIN_STEP_SECONDS)
-        while steps > 0 and sum(self._streams.values()) > 0:
-            steps -= 1
+        wait = ANSWER_SECONDS if self._release() else 0.0
+        end = EndStreams()
+        for handler in handlers():
+            await handler.server_event(end)
+        left = float(ctx.options.pratique_drain)
+        while left > 0 and (wait > 0 or sum(self._streams.values()) > 0 or has_unsent(end)):
+            left, wait = left - DRAIN_STEP_SECONDS, wait - DRAIN_STEP_SECONDS
             await asyncio.sleep(DRAIN_STEP_SECONDS)
-        self._finish()
+        for finish in self._finish:
+            finish()
 
 
-async def end_stream(flow: http.HTTPFlow) -> None:
-    """As if the cluster had ended it; nothing if it has ended."""
-    for handler in list(ctx.master.addons.get("proxyserver").connections.values()):
-        if handler.client is flow.client_conn:
-            await handler.server_event(EndStreams(flow))
+def reverse_mode(server: Endpoint) -> str:
+    """The option `mode` for a cluster. `tls`, not `https`: that would also open a UDP port, for QUIC."""
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"reverse:tls://{host}:{server.port}"
+
+
+def _answer_timeout(flow: http.HTTPFlow) -> float | None:
+    """Seconds that the cluster has for its answer; None: any time."""
+    state = find(flow)
+    if state is not None and state.canonical is not None and is_long_running(state.canonical.attributes):
+        return None
+    seconds: float = ctx.options.pratique_answer_timeout
+    return seconds
 
 
 def _left(flow: http.HTTPFlow) -> None:

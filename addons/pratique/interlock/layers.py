@@ -1,27 +1,31 @@
-"""mitmproxy's HTTP layers, with five differences. Set through the `next_layer` hook, mitmproxy's own extension point.
+"""mitmproxy's HTTP layers, with these differences. Set through the `next_layer` hook, mitmproxy's own extension point.
 
 1. Every error that mitmproxy answers by itself (upstream down, malformed request) is a Kubernetes Status, not a web page.
 2. Request and response bodies have limits of their own, and a request head is looked at before it is parsed.
-3. A client that leaves is noticed at once (HTTP/2 resets fire no hook), and streams can be ended in an orderly way.
-4. After a 101 the connection is carried by `TunnelLayer`.
-5. Trailers of HTTP/1 are dropped; mitmproxy would raise an exception and leave both sides waiting.
+3. A client that leaves is noticed at once (HTTP/2 resets fire no hook), also while its upstream connection is made.
+4. Streams can be ended in an orderly way; one that cannot be masked any more is cut.
+5. An HTTP/2 client may have as many streams as it gets upstream connections, and what it does not read is bounded.
+6. An exception in a layer closes the connection. mitmproxy logs it and leaves the client waiting.
+7. After a 101 the connection is carried by `TunnelLayer`.
+8. Trailers of HTTP/1 are dropped; mitmproxy would raise an exception and leave both sides waiting.
+
+The side of the cluster is in `upstream`.
 
 Relies on mitmproxy 12.2's `proxy.layers.http`; `tests/interlock/test_layers.py` fails when an upgrade changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from mitmproxy import flow as mitmflow
 from mitmproxy.connection import Connection, ConnectionState
-from mitmproxy.http import Headers, Response
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, context, events, layer
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp, _http1
+from mitmproxy.proxy.layers.http import DropStream, HttpStream, SendHttp, _http1
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestProtocolError,
@@ -31,49 +35,16 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 from mitmproxy.proxy.layers.http._http1 import Http1Server
-from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from pratique.errors import Refused
-from pratique.exchange import exchange, find, finish
+from pratique.exchange import exchange, find, finish, place_of
 from pratique.interlock.head import MAX_HEAD, check_head
+from pratique.interlock.http2 import Limits, StatusHttp2Server
+from pratique.interlock.refusals import error_response, status_code
 from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
-from pratique.kube import status
+from pratique.interlock.upstream import Commands, Patience, UpstreamLayer
 
-Commands = Generator[commands.Command, Any, Any]
-
-REASONS = {
-    400: "BadRequest",
-    413: "RequestEntityTooLarge",
-    431: "RequestHeaderFieldsTooLarge",
-    502: "BadGateway",
-    504: "Timeout",
-}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bytes of one body that are buffered."""
-
-    request: int
-    response: int
-
-
-def error_status(code: int, message: str) -> bytes:
-    """The Status for an error that mitmproxy found. Its own text may quote bytes, so only a fixed text is shown."""
-    texts = {
-        400: "the request is not well-formed HTTP and was refused",
-        413: "the request body is larger than the gateway (and the API server) accepts",
-        502: "the cluster's API server could not be reached, or its answer was not usable",
-    }
-    del message
-    return status.from_refused(Refused(code, REASONS.get(code, "InternalError"), texts.get(code, "refused")))
-
-
-def error_response(code: int, message: str) -> bytes:
-    """A whole HTTP/1.1 response with that Status; the connection closes after it."""
-    headers = Headers([(b"content-type", b"application/json"), (b"connection", b"close")])
-    response: bytes = http1.assemble_response(Response.make(code, error_status(code, message), headers))
-    return response
+logger = logging.getLogger("pratique")
 
 
 class _WithoutTrailers:
@@ -134,29 +105,20 @@ class StatusHttp1Server(Http1Server):
         self._tail = window[-2:]
         return b"\n\n" in window or b"\n\r\n" in window or len(self.buf) > MAX_HEAD
 
+    def read_body(self, event: events.Event) -> Commands:
+        """A body that cannot be read is answered, then closed."""
+        for command in super().read_body(event):
+            if isinstance(command, commands.CloseConnection) and not self.request_done:
+                yield commands.SendData(self.conn, error_response(400, ""))
+            yield command
+
     def send(self, event: Any) -> Commands:
-        code = event.code.http_status_code() if isinstance(event, ResponseProtocolError) else None
+        code = status_code(event) if isinstance(event, ResponseProtocolError) else None
         if code is not None and not self.response and self.conn.state & ConnectionState.CAN_WRITE:
             yield commands.SendData(self.conn, error_response(code, event.message))
             yield commands.CloseConnection(self.conn)
             return
         yield from super().send(event)
-
-
-class StatusHttp2Server(Http2Server):
-    """HTTP/2 towards the client."""
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, ResponseProtocolError) and (code := event.code.http_status_code()) is not None:
-            stream = self.h2_conn.streams.get(event.stream_id)
-            if stream and self.is_open_for_us(event.stream_id) and not stream.state_machine.headers_sent:
-                headers = [(b":status", b"%d" % code), (b"content-type", b"application/json")]
-                self.h2_conn.send_headers(event.stream_id, headers)
-                self.h2_conn.send_data(event.stream_id, error_status(code, event.message), end_stream=True)
-                if data := self.h2_conn.data_to_send():
-                    yield commands.SendData(self.conn, data)
-                return
-        yield from super()._handle_event(event)
 
 
 class LimitedHttpStream(HttpStream):
@@ -168,11 +130,31 @@ class LimitedHttpStream(HttpStream):
     switched = False
     """The cluster has answered 101, so its connection serves no other request."""
 
+    def make_server_connection(self) -> Commands:
+        """INVARIANT: nothing is sent for a client that left while the connection was made."""
+        connected = yield from super().make_server_connection()
+        return bool(connected) and not (yield from self.check_killed(True))
+
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        """An informational answer is none: what comes after it would not be read."""
         self.switched = event.response.status_code == 101
+        if event.response.status_code < 200 and not self.switched:
+            message = "an answer that was not asked for"
+            yield SendHttp(RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), self.context.server)
+            error = ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
+            yield from self.handle_protocol_error(error)
+            return
         yield from super().state_wait_for_response_headers(event)
 
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        yield from super().state_stream_response_body(event)
+        if self._has_failed() and self.server_state == self.state_stream_response_body:
+            yield from self._cut()
+
     def send_response(self, already_streamed: bool = False) -> Commands:  # noqa: FBT001, FBT002 - mitmproxy's signature
+        if already_streamed and self._has_failed():
+            yield from self._cut()
+            return
         yield from super().send_response(already_streamed)
         if self.child_layer is None and (state := find(self.flow)) is not None:
             finish(state)
@@ -180,6 +162,7 @@ class LimitedHttpStream(HttpStream):
     def flow_done(self) -> Commands:
         if self.flow.response is None or self.flow.response.status_code != 101:
             if self.switched:
+                self.server_state = self.state_errored  # what the cluster says after its 101 is for nobody
                 yield commands.CloseConnection(self.context.server)
             yield from super().flow_done()
             return
@@ -188,6 +171,21 @@ class LimitedHttpStream(HttpStream):
         self._handle_event = self.passthrough
         yield from self.child_layer.handle_event(events.Start())
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def _has_failed(self) -> bool:
+        """The callable that masks a stream says so by its attribute `failed`."""
+        return self.flow.response is not None and getattr(self.flow.response.stream, "failed", False) is True
+
+    def _cut(self) -> Commands:
+        """End a stream so that the client sees that it is not whole."""
+        message = "the answer could not be masked"
+        self.flow.error = mitmflow.Error(message)
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        yield HttpErrorHook(self.flow)
+        yield SendHttp(RequestProtocolError(self.stream_id, message, ErrorCode.CANCEL), self.context.server)
+        yield SendHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.KILL), self.context.client)
+        yield DropStream(self.stream_id)
 
     def check_body_size(self, request: bool) -> Commands:  # noqa: FBT001 - mitmproxy's signature
         limit = self.limits.request if request else self.limits.response
@@ -219,23 +217,44 @@ class LimitedHttpStream(HttpStream):
         self.flow.live = False
 
 
-class StatusHttpLayer(HttpLayer):
+class StatusHttpLayer(UpstreamLayer):
     """The HTTP layer of one client connection."""
 
-    def __init__(self, ctx: context.Context, limits: Limits, left: Callable[[Any], None], watch: Watch) -> None:
-        super().__init__(ctx, HTTPMode.transparent)
+    def __init__(
+        self, ctx: context.Context, limits: Limits, patience: Patience, left: Callable[[Any], None], watch: Watch
+    ) -> None:
+        super().__init__(ctx, patience)
         self._limits = limits
         self._left = left
         self._watch = watch
+        self._broken = False
 
     def _handle_event(self, event: events.Event) -> Commands:
+        if self._broken:
+            return
+        try:
+            yield from self._handle(event)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing more is sent or shown
+            self._broken = True
+            logger.error("a connection failed and was closed: %s at %s", type(exc).__name__, place_of(exc))
+            for stream in self.streams.values():
+                if hasattr(stream, "flow"):
+                    self._left(stream.flow)
+                    finish(exchange(stream.flow))
+            for connection in list(self.connections):
+                yield commands.CloseConnection(connection)
+
+    def _handle(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            server: type[Http1Server | Http2Server] = (
-                StatusHttp2Server if self.context.client.alpn == b"h2" else StatusHttp1Server
-            )
-            self.connections.setdefault(self.context.client, server(self.context.fork()))
+            ctx = self.context.fork()
+            multiplexes = self.context.client.alpn == b"h2"
+            server = StatusHttp2Server(ctx, self._limits) if multiplexes else StatusHttp1Server(ctx)
+            self.connections.setdefault(self.context.client, server)
         if isinstance(event, EndStreams):
             yield from self._end_streams(event)
+            to_client = self.connections[self.context.client]
+            if isinstance(to_client, StatusHttp2Server):
+                event.unsent.append(to_client.unsent)
             return
         yield from super()._handle_event(event)
 

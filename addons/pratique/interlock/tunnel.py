@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mitmproxy import http
@@ -33,10 +33,11 @@ WAKE_SECONDS = 0.001
 class EndStreams(events.Event):
     """End the streams of a connection: responses as if the cluster had ended them, tunnels with a Status.
 
-    `flow`: only the stream of this flow; None: all.
+    `flow`: only the stream of this flow; None: all. `unsent` then tells how many bytes still wait for clients.
     """
 
     flow: http.HTTPFlow | None = None
+    unsent: list[Callable[[], int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,8 @@ class Stream:
         self._masker = masker
         self._stream = stream
         self._ended = ended
-        self._failed = False
+        self.failed = False
+        """Read by the HTTP layer, which then cuts the stream."""
         self.bytes_sent = 0
         self.on_data: Callable[[bytes], None] = lambda _data: None
 
@@ -207,14 +208,14 @@ class Stream:
 
     def __call__(self, data: bytes) -> list[bytes]:
         """Mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
-        if self._failed:
+        if self.failed:
             return []
         try:
             out = self._stream.feed(data) if data else self._stream.close()
             if out:
                 self.on_data(out)
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing more of the body is shown
-            self._failed = True
+            self.failed = True
             if not isinstance(exc, PratiqueError):
                 fault(self._state, exc, "masking.stream")
             self._state.error_id = self._state.error_id or "stream"
