@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
-from tests.process.gateway import FAULTS, Gateway
+from tests.process.cluster import FakeCluster
+from tests.process.gateway import FAULTS, UNRULY, Gateway
+from tests.process.starts import Starts
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +30,43 @@ def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def faulty(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """The script form, with code that raises where a request asks for it (see faults.py)."""
-    running = Gateway(tmp_path_factory.mktemp("faulty"), sandbox, form="mitmdump", scripts=[FAULTS]).start()
+    """The script form, with code that raises where a request asks for it (faults.py), and another script (unruly.py)."""
+    running = Gateway(tmp_path_factory.mktemp("faulty"), sandbox, form="mitmdump", scripts=[UNRULY, FAULTS]).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def before_fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """In front of a cluster that behaves as a test says, with deadlines of two seconds and 8 MiB for what is not read."""
+    folder = tmp_path_factory.mktemp("fake")
+    limits = {
+        "pratique_head_timeout": 3,
+        "pratique_answer_timeout": 2,
+        "pratique_connect_timeout": 2,
+        "pratique_unread": 8 << 20,
+    }
+    options = [part for name, value in limits.items() for part in ("--set", f"{name}={value}")]
+    running = Gateway(folder, FakeCluster(folder / "cluster"), options=options).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def fake(before_fake: Gateway) -> Iterator[FakeCluster]:
+    """Its cluster; every test sets the behaviour that it needs."""
+    cluster = before_fake.sandbox
+    assert isinstance(cluster, FakeCluster)
+    usual = cluster.behaviour
+    yield cluster
+    cluster.behaviour = usual
+
+
+@pytest.fixture(scope="session")
+def starts() -> Iterator[Starts]:
+    running = Starts()
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A mitmproxy script for tests: makes the inside of each hook raise when the request's path names it.
 
-Loaded before the gateway. `/api/v1/namespaces/fault-<place>/configmaps/x` raises in <place>.
+Loaded before the gateway. `/api/v1/namespaces/fault-<place>/configmaps/x` raises in <place>. Hooks of connections know no
+path: there it is the name that the client asks for in its TLS handshake.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 from pratique.identity import addon as identity_addon
 from pratique.interlock import addon as interlock_addon
+from pratique.interlock import layers as interlock_layers
 from pratique.masking import addon as masking_addon
 from pratique.masking.frames import ChannelMasker
 from pratique.policy import addon as policy_addon
@@ -74,6 +76,30 @@ _raise_on(recorder_addon.SpoolTape, "write", "recorder-tape")
 _raise_on(ExecOverWebSocket, "_show", "tunnel-show")
 _raise_on(ChannelMasker, "feed", "masking-output")
 
+_stream = masking_addon.Masking._stream
+
+
+class _Failing:
+    """A masker's stream that fails at what it must not show: a piece with `fault-masking-stream` in it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def feed(self, data: bytes) -> bytes:
+        if b"fault-masking-stream" in data:
+            raise Boom("secret-in-exception-CANARY")
+        return self._stream.feed(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _failing(self: Any, flow: Any, state: Any, masker: Any) -> None:
+    _stream(self, flow, state, masker)
+    state.stream._stream = _Failing(state.stream._stream)
+
+
+masking_addon.Masking._stream = _failing
 _gate = identity_addon.attach_credential
 
 
@@ -84,3 +110,47 @@ def _attach(headers: Any, verdict: Any, credential: Any) -> Any:
 
 
 identity_addon.attach_credential = _attach
+
+_hello: list[bytes] = [b""]
+_next_layer, _layers, _server_connect = (
+    interlock_addon.Interlock.next_layer,
+    interlock_addon.Interlock._layers,
+    interlock_addon.Interlock.server_connect,
+)
+
+
+def _remember(self: Any, nextlayer: Any) -> None:
+    _hello[0] = nextlayer.data_client()
+    _next_layer(self, nextlayer)
+
+
+def _no_layers(self: Any, context: Any, *, tls: bool) -> Any:
+    if b"fault-next-layer" in _hello[0]:
+        raise Boom("secret-in-exception-CANARY")
+    return _layers(self, context, tls=tls)
+
+
+class _NoAddress:
+    """A server of which only the error can be set."""
+
+    def __init__(self, server: Any) -> None:
+        self.__dict__["_server"] = server
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._server, name, value)
+
+    @property
+    def address(self) -> Any:
+        raise Boom("secret-in-exception-CANARY")
+
+
+def _no_connect(self: Any, data: Any) -> None:
+    if data.client.sni == "fault-server-connect":
+        data.server = _NoAddress(data.server)
+    _server_connect(self, data)
+
+
+_raise_at(interlock_layers.LimitedHttpStream, "make_server_connection", "layer", lambda args: args[0].flow.request.path)
+interlock_addon.Interlock.next_layer = _remember
+interlock_addon.Interlock._layers = _no_layers
+interlock_addon.Interlock.server_connect = _no_connect

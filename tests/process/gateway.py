@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -11,7 +12,8 @@ import ssl
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,10 +21,12 @@ from urllib.parse import urlsplit
 from pratique.approvals.reviewers import new_reviewer_key, reviewer_document
 from pratique.identity.clients import client_document, new_api_key
 from pratique.sandbox.cluster import Sandbox
+from tests.process.cluster import FakeCluster
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 240
 FAULTS = Path(__file__).with_name("faults.py")
+UNRULY = Path(__file__).with_name("unruly.py")
 POLICY = """
 apiVersion: pratique/v1
 kind: Policy
@@ -60,12 +64,34 @@ class Answer:
         return str(self.json.get("reason", ""))
 
 
+def rss(pid: int) -> int:
+    """Resident memory of a process in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Waits for a condition of another process."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
 @dataclass
 class Gateway:
+    """A process, its documents and its cluster.
+
+    `cluster`: fields of the sandbox's description that are changed. `script`: the one that mitmproxy loads.
+    """
+
     folder: Path
-    sandbox: Sandbox
+    sandbox: Sandbox | FakeCluster
     form: str = "run"
-    """`run` is the service, the others are mitmproxy's own programs with the script: `mitmdump`, `mitmweb`."""
+    """`run` is the service, `command` the same as people type it. `mitmdump` and `mitmweb` are mitmproxy's own programs with
+    the script, `activated` is README's line with the folder."""
     options: list[str] = field(default_factory=list)
     scripts: list[Path] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -76,17 +102,20 @@ class Gateway:
     reviewers: tuple[str, ...] = ("alice", "bob")
     holds: dict[str, int] = field(default_factory=dict)
     """Client → its own `holdSeconds`, where it is not the gateway's."""
+    cluster: dict[str, Any] = field(default_factory=dict)
+    script: Path = ROOT / "addons" / "gateway.py"
 
     def __post_init__(self) -> None:
         self.policies, self.state, self.port = self.folder / "policies", self.folder / "state", free_port()
         self.log = self.folder / "gateway.log"
         self.keys: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._earlier = 0
         self._write_documents()
 
     def _write_documents(self) -> None:
         self.policies.mkdir(parents=True, exist_ok=True)
-        info = self.sandbox.info
+        info = replace(self.sandbox.info, **self.cluster) if self.cluster else self.sandbox.info
         token = self.folder / "token"
         token.write_text(info.static_token)
         cluster: dict[str, Any] = {"server": info.server, "certificateAuthority": {"path": info.ca_path}}
@@ -115,49 +144,66 @@ class Gateway:
             self.keys[name] = key.key.reveal()
             (self.policies / f"reviewer-{name}.yaml").write_text(reviewer_document(name, key.sha256))
 
-    def command(self) -> list[str]:
+    def arguments(self) -> list[str]:
+        """What follows the name of the program."""
         settings = [f"pratique_policies={self.policies}", f"pratique_state={self.state}", f"pratique_hold={self.hold}"]
-        options = [*self.options, "--listen-host", "127.0.0.1", "-p", str(self.port)]
         sets = [part for setting in settings for part in ("--set", setting)]
-        if self.form == "run":
-            return [sys.executable, "-m", "pratique.cli.run", *sets, *options]
-        scripts = [part for script in [*self.scripts, ROOT / "addons" / "gateway.py"] for part in ("-s", str(script))]
-        return [
-            sys.executable,
-            "-c",
-            f"from mitmproxy.tools.main import {self.form}; {self.form}()",
-            *scripts,
-            *sets,
-            *options,
-        ]
+        if self.form == "command":
+            sets = ["--policies", str(self.policies), "--state", str(self.state), *sets[-2:]]
+        options = [*sets, *self.options, "--listen-host", "127.0.0.1", "-p", str(self.port)]
+        if self.form in {"mitmdump", "mitmweb"}:
+            return [*(part for script in [*self.scripts, self.script] for part in ("-s", str(script))), *options]
+        return options
 
-    def launch(self) -> None:
-        info = self.sandbox.info
-        aws = {
-            "AWS_ACCESS_KEY_ID": info.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": info.secret_access_key,
-            "AWS_EC2_METADATA_DISABLED": "true",
+    def command(self) -> list[str]:
+        programs = {
+            "run": [sys.executable, "-m", "pratique.cli.run"],
+            "command": [sys.executable, "-m", "pratique.cli", "run"],
+            "mitmdump": [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"],
+            "mitmweb": [sys.executable, "-c", "from mitmproxy.tools.main import mitmweb; mitmweb()"],
+            "activated": ["bash", "-c", '. scripts/activate && exec mitmdump -s addons/ "$@"', "mitmdump"],
         }
+        return [*programs[self.form], *self.arguments()]
+
+    def surroundings(self) -> dict[str, str]:
+        """Environment variables of the process."""
+        info = self.sandbox.info
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT / "addons"),
             "PYTHONUNBUFFERED": "1",
-            **aws,
+            "AWS_ACCESS_KEY_ID": info.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": info.secret_access_key,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "PRATIQUE_VENV": sys.prefix,
             **self.environment,
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        return environment
+
+    def launch(self) -> None:
+        cwd = ROOT if self.form == "activated" else self.folder
+        self._earlier = len(self.output)  # of an earlier run
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environment, cwd=self.folder)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=self.surroundings(), cwd=cwd)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def start(self) -> Gateway:
-        before = len(self.output)  # of an earlier run
         self.launch()
+        return self.started()
+
+    def started(self) -> Gateway:
+        """Waits until it serves."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             assert self.process is not None
             if self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended with {self.process.returncode}:\n{self.output}")
-            if "pratique serves" in self.output[before:] and self._listens():
+            if "pratique serves" in self.output[self._earlier :] and self._listens():
                 return self
             time.sleep(0.1)
         raise AssertionError(f"the gateway did not start:\n{self.output}")
@@ -170,12 +216,16 @@ class Gateway:
     def refused_start(self) -> str:
         """Starts, expects an end by itself with code 1; its output."""
         self.launch()
+        return self.ended(1)
+
+    def ended(self, expected: int) -> str:
+        """Expects an end by itself; its output."""
         assert self.process is not None
         try:
             code = self.process.wait(START_SECONDS)
         finally:
             self.stop()
-        assert code == 1, (code, self.output)
+        assert code == expected, (code, self.output)
         return self.output
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -245,18 +295,15 @@ class Gateway:
             connection.close()
 
     def raw(self, data: bytes, timeout: float = 60) -> bytes:
-        """Bytes as they are; what comes back until the gateway closes or is silent for `timeout`."""
+        """Bytes as they are; what comes back until a whole answer is there or the gateway closes."""
         with self.connect(timeout) as sock:
             sock.sendall(data)
-            received = b""
-            try:
-                while chunk := sock.recv(65536):
-                    received += chunk
-                    if b"\r\n\r\n" in received and _complete(received):
-                        break
-            except (TimeoutError, ssl.SSLError, ConnectionError):
-                pass
-            return received
+            return read_answer(sock)
+
+    def head(self, line: str, *headers: str, client: str = "agent") -> bytes:
+        """The head of an HTTP/1.1 request with its credential."""
+        own = ["Host: gateway", f"Authorization: Bearer {self.keys[client]}"] if client else ["Host: gateway"]
+        return "\r\n".join([f"{line} HTTP/1.1", *own, *headers, "", ""]).encode("latin-1")
 
     def recorded(self) -> bytes:
         """Everything that the gateway wrote: recordings, logs, databases."""
@@ -276,9 +323,18 @@ class Gateway:
         return [record for record in self.sandbox.requests if marker in record.uri and "-own-" in record.audit_id]
 
 
+def read_answer(sock: ssl.SSLSocket) -> bytes:
+    """One whole answer with a length, or all that comes until the end. TimeoutError where there is neither."""
+    received = b""
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        while not _complete(received) and (chunk := sock.recv(65536)):
+            received += chunk
+    return received
+
+
 def _complete(received: bytes) -> bool:
-    head, _, body = received.partition(b"\r\n\r\n")
-    for line in head.lower().split(b"\r\n"):
+    head, end, body = received.partition(b"\r\n\r\n")
+    for line in head.lower().split(b"\r\n") if end else []:
         if line.startswith(b"content-length:"):
             return len(body) >= int(line.split(b":")[1])
     return False

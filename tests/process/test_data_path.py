@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import os
 import threading
 import time
 
@@ -256,44 +257,6 @@ def test_the_recording_holds_the_requests_and_neither_tokens_nor_values(gateway:
     assert not [canary for canary in CANARIES if canary.encode() in recorded]
 
 
-def test_more_watches_than_five_on_one_connection_do_not_stall(gateway: Gateway) -> None:
-    """F22, over HTTP/2 with an HTTP/1.1 upstream (the sandbox): seven watches and an ordinary request."""
-    import socket
-
-    import h2.config
-    import h2.connection
-    import h2.events
-
-    raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
-    sock = gateway.tls(("h2",)).wrap_socket(raw, server_hostname="127.0.0.1")
-    assert sock.selected_alpn_protocol() == "h2"
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-    connection.initiate_connection()
-    targets = ["/api/v1/namespaces/payments/configmaps?watch=true&timeoutSeconds=30"] * 7 + ["/api/v1/namespaces"]
-    for target in targets:
-        stream = connection.get_next_available_stream_id()
-        connection.send_headers(
-            stream,
-            [
-                (":method", "GET"),
-                (":scheme", "https"),
-                (":authority", "x"),
-                (":path", target),
-                ("authorization", f"Bearer {gateway.keys['agent']}"),
-            ],
-            end_stream=True,
-        )
-    sock.sendall(connection.data_to_send())
-    statuses: dict[int, str] = {}
-    while len(statuses) < len(targets):
-        for event in connection.receive_data(sock.recv(65536)):
-            if isinstance(event, h2.events.ResponseReceived):
-                statuses[event.stream_id] = dict(event.headers)[":status"]
-        sock.sendall(connection.data_to_send())
-    sock.close()
-    assert set(statuses.values()) == {"200"}
-
-
 def test_the_documents_reload_and_a_broken_edit_keeps_the_old_set(make_gateway) -> None:
     gateway = make_gateway().start()
     document = gateway.policies / "policy.yaml"
@@ -314,22 +277,34 @@ def _wait(condition, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_sigterm_ends_streams_properly_and_loses_no_finished_flow(make_gateway) -> None:
-    gateway = make_gateway().start()
-    gateway.call("GET", "/api/v1/namespaces/payments/configmaps/finished-before-stop")
-    with gateway.connect() as sock:
-        sock.sendall(
-            f"GET /api/v1/namespaces/payments/configmaps?watch=true&timeoutSeconds=300 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gateway.keys['agent']}\r\n\r\n".encode()
+def test_a_json_patch_passes_and_a_copy_of_a_masked_value_does_not(gateway: Gateway) -> None:
+    secret = {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {"name": "patched"},
+        "data": {"p": base64.b64encode(os.urandom(9)).decode()},
+    }
+    assert gateway.call("POST", "/api/v1/namespaces/payments/secrets", secret).code == 201
+    target = "/api/v1/namespaces/payments/secrets/patched"
+    patch = {"Content-Type": "application/json-patch+json"}
+    allowed = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
+    result = gateway.call("PATCH", target, allowed, headers=patch)
+    assert result.code == 200, result.body
+    assert result.json["metadata"]["labels"] == {"a": "b"}
+    for op in ("copy", "move"):
+        refused = gateway.call(
+            "PATCH", target, [{"op": op, "from": "/data/p", "path": "/metadata/labels/stolen"}], headers=patch
         )
-        received = sock.recv(65536)
-        while b'"type"' not in received:
-            received += sock.recv(65536)
-        assert gateway.stop() == 0
-        try:
-            while chunk := sock.recv(65536):
-                received += chunk
-        except OSError:
-            pass
-    assert received.endswith(b"0\r\n\r\n")
-    assert b"finished-before-stop" in gateway.recorded()
-    json.dumps({})
+        assert (refused.code, refused.reason) == (422, "Invalid")
+        assert refused.json["details"]["causes"][-1]["field"] == "/data/p"
+    guess = [{"op": "test", "path": "/data/p", "value": "x"}]
+    assert gateway.call("PATCH", target, guess, headers=patch).code == 422
+    assert len([record for record in gateway.seen("secrets/patched") if record.method == "PATCH"]) == 1
+    for kind in ("merge", "strategic-merge"):
+        merged = gateway.call(
+            "PATCH",
+            target,
+            {"metadata": {"labels": {"c": kind}}},
+            headers={"Content-Type": f"application/{kind}-patch+json"},
+        )
+        assert merged.json["metadata"]["labels"]["c"] == kind, merged.body
