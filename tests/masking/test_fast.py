@@ -88,8 +88,15 @@ PAIRS = st.fixed_dictionaries({"name": st.sampled_from(TEXTS), "value": SCALARS}
         ),
     }
 )
+DESCRIBED = st.fixed_dictionaries(
+    {
+        "password": st.dictionaries(
+            st.sampled_from(["value", "defaultValue", "a{", "b"]), SCALARS | st.just({}) | st.just("}x{"), max_size=3
+        )
+    }
+)
 VALUES = st.recursive(
-    SCALARS | PAIRS,
+    SCALARS | PAIRS | DESCRIBED,
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(KEYS, inner, max_size=4)

@@ -429,6 +429,7 @@ def test_d_annotations_of_ingresses_and_services(session: Session, annotation: d
         ("velero.io", {"status": {"downloadURL": f"https://s3/x?X-Amz-Signature={VALUE}"}}),
         ("kubernetes.crossplane.io", {"spec": {"forProvider": {"manifest": secret()}}}),
         ("databases.example.com", {"spec": {"users": [{"name": "u", "password": VALUE}]}}),
+        ("databases.example.com", {"spec": {"password": {"type": "{plain}", "value": VALUE}}}),
     ],
 )
 def test_d_custom_resources(session: Session, group: str, document: Any) -> None:
@@ -438,7 +439,7 @@ def test_d_custom_resources(session: Session, group: str, document: Any) -> None
 def test_d_the_gateways_identity_is_not_shown(session: Session) -> None:
     info = {"username": "u", "uid": VALUE, "groups": ["g"], "extra": {"accessKeyId": [VALUE], "arn": [VALUE]}}
     shown = check(session, "/apis/authentication.k8s.io/v1/selfsubjectreviews", {"status": {"userInfo": info}}, "POST")
-    assert shown["status"]["userInfo"] == {"username": "u", "groups": ["g"]}
+    assert shown["status"]["userInfo"] == {"username": "agent", "groups": ["g"]}
 
 
 # --- H: made to reveal ---

@@ -111,6 +111,10 @@ class Masking:
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding not in {"", "identity"}:
             raise MaskError(f"the cluster compressed its answer with `{encoding}` although it was not asked to")
+        if len(response.headers.get_all("content-type")) > 1:
+            raise MaskError(
+                "the cluster gave its answer two content types: clients would read one, and masks the other"
+            )
         kept = response_headers(list(response.headers.fields), upgrade=upgrade, mask=masker.mask_text)
         response.headers = http.Headers([*kept, *framing])
         response.reason = status_codes.RESPONSES.get(response.status_code, "")  # the cluster's own could hold a value

@@ -54,8 +54,8 @@ class KeyNames:
     def hint(self) -> str:
         """An expression that is found in the raw JSON of every object that the names may touch ("": none can be made).
 
-        A key with a string, number or list; a pair's name; a flag at the start of a string. Maps and booleans are not
-        masked, which is why `"serviceAccountToken":{` of every pod does not count.
+        A key with a string, number or list, or with a map that has a value; a pair's name; a flag at the start of a
+        string. Other maps and booleans are not masked: `"serviceAccountToken":{` of every pod does not count.
         """
         wanted = [_normal(glob) for glob in self.globs if not glob.startswith("!")]
         if not wanted or any(not glob.strip("*?") for glob in wanted):
@@ -64,7 +64,8 @@ class KeyNames:
         key = rf'{name}"\s*:\s*["\[0-9-]'
         pair = rf'"(?:name|key)"\s*:\s*"{_CHAR}*{name}"'
         flag = rf'"--?{_CHAR}*{name}(?:=|"\s*,)'
-        return f"(?i:{key}|{pair}|{flag})"
+        described = rf'{name}"\s*:\s*\{{(?:[^{{}}\[\]"]|"{_CHAR}*")*"(?:value|defaultValue)"\s*:'
+        return f"(?i:{key}|{described}|{pair}|{flag})"
 
 
 def _normal(name: str) -> str:

@@ -80,6 +80,8 @@ def _map(  # noqa: PLR0917 - the inner loop
             continue
         rule = _rule(keys, key)
         if kind is dict:
+            if rule >= 0:
+                _described(value, rule, found)
             stack.append(value)
         elif kind is list:
             if rule >= 0 and value and type(value[0]) in _SCALARS:
@@ -101,6 +103,15 @@ def _rule(keys: Sequence[KeyNames], name: str) -> int:
         if names.matches(name):
             return index
     return -1
+
+
+def _described(value: dict[str, Any], rule: int, found: OnKey) -> None:
+    """{"password": {"type": "…", "value": "…"}}; what comes behind a map or list is not looked at (`KeyNames.hint`)."""
+    for key, child in list(value.items()):
+        if type(child) in {dict, list}:
+            return
+        if key in PAIR_VALUES and type(child) in _SCALARS:
+            found(value, key, child, rule, False)
 
 
 def _items(values: list[Any], rule: int, found: OnKey) -> None:

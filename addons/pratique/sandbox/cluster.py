@@ -27,7 +27,7 @@ from pratique.sandbox.authenticator import AccessEntry, Authenticator
 from pratique.sandbox.controller import Controller
 from pratique.sandbox.endpoints import Endpoints
 from pratique.sandbox.logs import Line, Logs
-from pratique.sandbox.record import RecordedRequest
+from pratique.sandbox.record import RecordedRequest, Scripted
 from pratique.sandbox.resources import Registry
 from pratique.sandbox.store import Clock, Store
 from pratique.sandbox.sts import Role, Sts, User
@@ -106,6 +106,8 @@ class Cluster:
             options.cluster_name, options.region, [entry], self.sts.handle, options.static_token
         )
         self.endpoints = Endpoints(self.api, self.authenticator)
+        self.scripted: dict[tuple[str, str], Scripted] = {}
+        """Method and path → the answer, word for word: what admission policies, aggregated servers and proxies may say."""
         self.requests: list[RecordedRequest] = []
         self.refused_tokens: list[str] = []
         self.problems: list[Exception] = []

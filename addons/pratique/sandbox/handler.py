@@ -20,7 +20,7 @@ from pratique.sandbox.authenticator import ThrottledError, TokenError, User
 from pratique.sandbox.endpoints import LIST_FORMS, Answer, Call
 from pratique.sandbox.logs import container_of, selected
 from pratique.sandbox.query import Query
-from pratique.sandbox.record import RecordedRequest
+from pratique.sandbox.record import RecordedRequest, Scripted
 from pratique.sandbox.resources import Resource
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class ApiHandler(RequestHandler):
     async def _serve(self, record: RecordedRequest) -> None:
         record.user = self._authenticated()
         raw_path, _, raw_query = (self.request.uri or "").partition("?")
+        scripted = self.cluster.scripted.get((record.method, raw_path))
+        if scripted is not None:
+            await self._recite(scripted)
+            return
         route = routes.parse(raw_path, self.cluster.registry)
         headers = {name.lower(): value for name, value in self.request.headers.get_all()}
         call = Call(record.method, route, Query(raw_query), headers, self.request.body, record.user)
@@ -166,6 +170,15 @@ class ApiHandler(RequestHandler):
             async for chunk in chunks:
                 self.write(chunk)
                 await self.flush()
+
+    async def _recite(self, scripted: Scripted) -> None:
+        self.set_status(scripted.code)
+        self.clear_header("Content-Type")
+        for name, value in scripted.headers:
+            self.add_header(name, value)
+        for chunk in scripted.chunks:
+            self.write(chunk)
+            await self.flush()
 
     # -- watch and log -------------------------------------------------------------------------------------------------
     async def _serve_watch(self, call: Call, resource: Resource) -> None:

@@ -55,3 +55,12 @@ class RecordedRequest:
             "responseStatus": {"metadata": {}, "code": self.code},
             "requestReceivedTimestamp": rfc3339(self.received),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """An answer that is given word for word; each of `chunks` is sent by itself."""
+
+    chunks: tuple[bytes, ...]
+    code: int = 200
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
