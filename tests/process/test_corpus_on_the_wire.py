@@ -32,7 +32,8 @@ spec:
 """
 LINES = corpus()
 # A JSON patch that copies a value of a Secret to where no mask is: the write-back check of masking.
-STOPPED_LATER = {"k0789": 422}
+STOPPED_LATER = {"k0789": 422, "k0758": 403}
+"""k0789 carries a mask; k0758 is a PUT that deletes masked values, which a person is asked about."""
 CATEGORIES = sorted({line["category"] for line in LINES})
 SENT = {
     "accept",
@@ -122,10 +123,12 @@ def test_the_gateway_does_on_the_wire_what_the_pure_code_says(
         before = len(seen)
         received = head_of_the_answer(open_gateway, line)
         code = int(received.rpartition(b"HTTP/1.1 ")[2][:3] or 0)
-        arrived = seen[before:]
+        # The gateway's own reads (what would a PUT of a Secret delete?) are not the client's request.
+        own = [record for record in seen[before:] if "-own-" in record.audit_id]
+        arrived = [record for record in seen[before:] if record not in own]
         canonical, status = expected(policies, line)
         if canonical is None:
-            assert arrived == [], (line["id"], received)
+            assert (arrived, own) == ([], []), (line["id"], received)
             assert code == status if status else code >= 400 or not received, (line["id"], received)
             continue
         if line["id"] in STOPPED_LATER:

@@ -101,7 +101,11 @@ class Policy:
     async def _see(
         self, state: Exchange, canonical: CanonicalRequest, asked: PolicyRequest, policies: PolicySet
     ) -> Seen:
-        needs = policies.needs(asked) | Needs(old_object=self._screen.needs_live(state))
+        needs = policies.needs(asked)
+        if self._screen.needs_live(state) and (any(needs) or policies.decide(asked).action is Action.ALLOW):
+            needs |= Needs(
+                old_object=True
+            )  # for whom it is denied, nothing is read: an answer would tell what is there
         if not any(needs):
             return Seen(asked, canonical)
         self._screen.screen(state)
