@@ -106,13 +106,16 @@ class MaskRule:
     keep_certificates: bool
 
     def matches(self, kind: ObjectType, namespace: str, client: str) -> bool:
-        """A pattern of resources without `/` also takes the subresources: `pods` is `pods/status`."""
+        """A pattern of resources without `/` also takes the subresources: `pods` is `pods/status`.
+
+        Without a namespace (a list of all of them) the rules of every namespace count: too much rather than too little.
+        """
         resource = kind.resource
         return (
             self.clients(client)
             and self.groups(kind.group)
             and (self.resources(resource) or ("/" in resource and self.resources(resource.partition("/")[0])))
-            and (not self.namespaced or self.namespaces(namespace))
+            and (not self.namespaced or not namespace or self.namespaces(namespace))
         )
 
 

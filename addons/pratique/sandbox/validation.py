@@ -160,6 +160,10 @@ def broken_base64(obj: JSON) -> str:
     return ""
 
 
+def _selector(obj: JSON) -> Any:
+    return (obj.get("spec") or {}).get("selector")  # a ControllerRevision has no spec
+
+
 def _definition(obj: JSON) -> list[JSON]:
     spec = obj["spec"]
     expected = f"{spec['names']['plural']}.{spec['group']}"
@@ -180,7 +184,7 @@ def _immutable(resource: Resource, obj: JSON, old: JSON) -> list[JSON]:
             causes.append(cause("FieldValueForbidden", f"Forbidden: {text} when `immutable` is set", "immutable"))
         if obj.get("data") != old.get("data"):
             causes.append(cause("FieldValueForbidden", f"Forbidden: {text} when `immutable` is set", "data"))
-    if resource.group == "apps" and obj["spec"].get("selector") != old["spec"].get("selector"):
+    if resource.group == "apps" and _selector(obj) != _selector(old):
         causes.append(_wrong("spec.selector", obj["spec"].get("selector"), text))
     if resource.kind.endswith("RoleBinding") and obj.get("roleRef") != old.get("roleRef"):
         causes.append(_wrong("roleRef", obj.get("roleRef"), "cannot change roleRef"))
