@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -160,6 +161,19 @@ def test_malformed_frames_are_an_error(stream: bytes) -> None:
     for pieces in ([stream], [stream[at : at + 1] for at in range(len(stream))]):
         with pytest.raises(FramingError):
             decode(pieces)
+
+
+def test_a_bomb_is_not_even_unpacked() -> None:
+    """16 KiB of zeros compressed are 16 MB: no more than the limit is ever made of them."""
+    stream = syn(b"\0" * (MAX_CONTROL * 900))
+    assert len(stream) < MAX_CONTROL
+    tracemalloc.start()
+    try:
+        with pytest.raises(FramingError):
+            decode([stream])
+        assert tracemalloc.get_traced_memory()[1] < 20 * MAX_HEADERS
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_header_block_after_the_end_of_the_zlib_stream_is_an_error() -> None:

@@ -202,6 +202,13 @@ def test_a_cluster_that_vanishes_is_a_failure_not_a_success() -> None:
     assert json.loads(talking.output(1))["status"] == "Failure"
 
 
+def test_leaks_I_the_status_is_masked_in_what_is_sent_and_recorded() -> None:
+    talking = opened()
+    talking.server(Data(1, b'{"status":"Failure","message":"the sec'), Data(1, b'ret"}'))
+    assert talking.output(1) == b'{"status":"Failure","message":"the ******"}'
+    assert talking.events == [Seen(3, b'{"status":"Failure","message":"the ******"}')]
+
+
 def test_a_status_in_pieces_is_told_when_it_is_whole() -> None:
     talking = opened()
     talking.server(Data(1, SUCCESS[:10]))

@@ -304,6 +304,13 @@ def test_a_status_may_come_in_pieces_but_not_without_end() -> None:
     assert talking.server_closed
 
 
+def test_leaks_I_the_status_is_masked_in_what_is_sent_and_recorded() -> None:
+    talking = talk()
+    talking.server(b'\x03{"status":"Failure","message":"the secret"}')
+    assert talking.shown == [(BINARY, b'\x03{"status":"Failure","message":"the ******"}')]
+    assert talking.events == [Seen(3, b'{"status":"Failure","message":"the ******"}')]
+
+
 def test_a_client_that_leaves_ends_the_command() -> None:
     talking = talk()
     talking.client_leaves()
