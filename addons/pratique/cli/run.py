@@ -75,9 +75,11 @@ def _parse(opts: options.Options, arguments: list[str]) -> None:
 
 
 def _stop_on_signals(owner: DumpMaster) -> None:
-    loop = asyncio.get_running_loop()
+    """Not by `loop.add_signal_handler`: it sends a signal through the pipe that also wakes the loop, and loses it where
+    that is full. A busy loop with some 280 wake-ups waiting then ignored SIGTERM.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, owner.shutdown)
+        signal.signal(number, lambda *_: owner.shutdown())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
