@@ -75,8 +75,10 @@ def _parse(opts: options.Options, arguments: list[str]) -> None:
 
 
 def _stop_on_signals(owner: DumpMaster) -> None:
-    """Not by `loop.add_signal_handler`: it sends a signal through the pipe that also wakes the loop, and loses it where
-    that is full. A busy loop with some 280 wake-ups waiting then ignored SIGTERM.
+    """Not by `loop.add_signal_handler`.
+
+    It sends a signal through the pipe that also wakes the loop, and loses it where that is full: a busy loop with some
+    280 wake-ups waiting ignored SIGTERM.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: owner.shutdown())
