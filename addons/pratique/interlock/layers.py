@@ -108,7 +108,8 @@ class StatusHttp1Server(Http1Server):
     def read_body(self, event: events.Event) -> Commands:
         """A body that cannot be read is answered, then closed."""
         for command in super().read_body(event):
-            if isinstance(command, commands.CloseConnection) and not self.request_done:
+            unanswered = not self.response and self.conn.state & ConnectionState.CAN_WRITE
+            if isinstance(command, commands.CloseConnection) and unanswered and not self.request_done:
                 yield commands.SendData(self.conn, error_response(400, ""))
             yield command
 
