@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from mitmproxy import options
 from mitmproxy.connection import ConnectionState, Server
-from mitmproxy.proxy import context, events
+from mitmproxy.proxy import commands, context, events
+from mitmproxy.proxy.layers.http import GetHttpConnection
 from mitmproxy.test import tflow
 
 from pratique.interlock.upstream import Patience, UpstreamLayer
@@ -33,7 +36,10 @@ def test_closed_connections_are_forgotten() -> None:
     for connection in (closed, opened, waited):
         tested.connections[connection] = tested
     tested.waiting_for_establishment[waited] = []
-    tested._forget_closed()
+    request = GetHttpConnection(("127.0.0.1", 1), tls=True, via=None)
+    tested.command_sources[request] = SimpleNamespace(stream_id=1, flow=None)
+    yielded = list(tested.get_connection(request))
+    assert [type(command) for command in yielded] == [commands.RequestWakeup, commands.OpenConnection]
     assert closed not in tested.connections
     assert {opened, waited} <= set(tested.connections)
 

@@ -36,7 +36,7 @@ type Commands = Generator[commands.Command, Any, Any]
 TIMED_OUT = "the cluster did not answer in time"
 """The message of a protocol error that means 504."""
 ASSUMED_STREAMS = 100
-"""Of an HTTP/2 connection before its SETTINGS are read: what Go's client assumes, and kube-apiserver's default since 1.29."""
+"""Of an HTTP/2 connection before its SETTINGS are read: what Go's client assumes (net/http `initialMaxConcurrentStreams`)."""
 LOOK_SECONDS = 1.0
 """How often deadlines are looked at: one timer for a client connection, not one for each request."""
 SHORTEST_LOOK_SECONDS = 0.02
