@@ -243,3 +243,12 @@ def test_a_known_value_with_special_characters_is_found_escaped() -> None:
         shown = masked.feed(b"x " + form + b" y\n")
         assert form not in shown, form
         assert find(shown, value=value) == [], form
+
+
+def test_a_mask_that_was_written_somewhere_is_no_known_value() -> None:
+    """Else every mask of that client would be replaced by another one, in text where base64 is due."""
+    mask, values = Mask(), KnownValues()
+    for text in (mask.text, mask.base64, base64.b64encode(mask.base64.encode()).decode(), f"x {Mask('prod').text} y"):
+        values.add(text)
+        values.add(base64.b64encode(text.encode()).decode(), encoded=True)
+    assert values.index().empty

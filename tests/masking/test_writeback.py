@@ -47,6 +47,8 @@ def yaml_of(document: Any) -> str:
         lambda mask: b64(f"user:{mask.text}@host"),
         lambda mask: b64(mask.base64),
         lambda mask: b64(f"x{mask.base64}"),
+        lambda mask: b64(b64(mask.base64)),
+        lambda mask: b64(f"yz{b64(f'x{mask.base64}')}"),
         lambda mask: b64(b64(f"xy{mask.text}")),
         lambda mask: b64(mask.text).replace("=", ""),
         lambda mask: base64.urlsafe_b64encode(f"??>{mask.text}".encode()).decode(),

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import re2
 
+from pratique.masking.mask import carries
 from pratique.masking.patterns import re2_options
 
 MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule 3)
@@ -150,7 +151,8 @@ class KnownValues:
         return self._index if self.stale else self.index()
 
     def _remember(self, value: bytes) -> None:
-        if value in self._values or value in self._never:
+        # A mask that somebody wrote is no value: every mask would be replaced by another from then on.
+        if value in self._values or value in self._never or carries(value):
             return
         if len(self._values) >= MAX_VALUES:
             kept = list(self._values)[MAX_VALUES // 2 :]

@@ -9,7 +9,6 @@ API server's validation errors would quote it (leaks.md M.3, C13).
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +17,8 @@ import msgspec
 
 from pratique.errors import Cause, Refused
 from pratique.kube.attributes import RequestAttributes
-from pratique.masking.mask import MARK, NUMBER
+from pratique.masking.mask import NUMBER, carries
 from pratique.masking.oracles import reads_masked
-from pratique.masking.patterns import compile_re2
 from pratique.masking.plan import Plan
 
 RULE = "mask-write-back"
@@ -29,23 +27,6 @@ MAX_FIELDS = 16  # named in one refusal; kubectl prints one line for each
 _MAX_JSON_DEPTH = 4  # JSON in strings in JSON …
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 _SPACE = re.compile(r"\s+")
-
-
-def _wrapped(values: set[bytes]) -> set[bytes]:
-    """Base64 of each value at three offsets in a longer text, without the characters that its neighbours decide."""
-    found: set[bytes] = set()
-    for value in values:
-        for offset, skip in ((0, 0), (1, 2), (2, 3)):
-            encoded = base64.b64encode(b"\0" * offset + value)[skip : (offset + len(value)) * 8 // 6]
-            found |= {encoded, encoded.replace(b"+", b"-").replace(b"/", b"_")}
-    return found
-
-
-_PLAIN = {MARK.encode()}
-_ONCE = _wrapped(_PLAIN)
-# The mask, its base64 and the base64 of that: copied Secrets, Secrets in Secrets, manifests in annotations.
-_FORMS = sorted(_PLAIN | _ONCE | _wrapped(_ONCE) | {MARK.encode().hex().encode()}, reverse=True)
-_carries = compile_re2("|".join(re.escape(form.decode()) for form in _FORMS)).search
 
 
 def find_masks(document: Any) -> list[str]:
@@ -90,7 +71,7 @@ def _is_masked(value: Any, depth: int = 0) -> bool:
     if not isinstance(value, str):
         return False
     # Base64 may be wrapped in lines; JSON in a string may escape any character of the mask.
-    if _carries(_SPACE.sub("", value).encode("utf-8", "surrogatepass")):
+    if carries(_SPACE.sub("", value).encode("utf-8", "surrogatepass")):
         return True
     if value.lstrip()[:1] not in {"{", "[", '"'} or depth >= _MAX_JSON_DEPTH:
         return False
