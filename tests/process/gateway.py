@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -315,8 +316,13 @@ class Gateway:
         return b"".join(path.read_bytes() for path in files) + self.log.read_bytes()
 
     def seen(self, marker: str) -> list[Any]:
-        """Clients' requests with `marker` in their target that reached the cluster."""
-        return [record for record in self.sandbox.requests if marker in record.uri and "-own-" not in record.audit_id]
+        """Clients' requests with `marker` in their target that reached the cluster.
+
+        `KIND/NAME` is exactly that name: the cluster is shared, and other tests have names that begin alike.
+        """
+        end = r"(?![a-z0-9.-])" if "/" in marker and not marker.endswith("-") else ""
+        named = re.compile(re.escape(marker) + end)
+        return [one for one in self.sandbox.requests if named.search(one.uri) and "-own-" not in one.audit_id]
 
     def own_calls(self, marker: str) -> list[Any]:
         """What the gateway itself asked the cluster about it."""

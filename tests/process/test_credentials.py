@@ -149,10 +149,10 @@ def test_credentials_do_not_pass_over_http2(gateway: Gateway) -> None:
     """Split cookies, repeated headers, trailers: what HTTP/1.1 has no form for."""
     with H2Client(gateway) as client:
         headers = [("cookie", f"a={CANARY}"), ("cookie", "c=d"), ("x-remote-user", CANARY), ("te", "trailers")]
-        stream = client.streams[client.request("GET", f"{LIST}/over-h2", headers=headers)]
+        stream = client.streams[client.request("GET", f"{LIST}/no-credential-over-h2", headers=headers)]
         client.wait(lambda: stream.over)
         assert stream.status == 404
-        assert witness(gateway, "over-h2") == 1
+        assert witness(gateway, "/no-credential-over-h2") == 1
         for name in ("impersonate-user", "impersonate_user"):
             stream = client.streams[client.request("GET", f"{LIST}/impersonates-h2", headers=[(name, CANARY)])]
             client.wait(lambda: stream.over)  # noqa: B023 - waited for at once
