@@ -92,7 +92,9 @@ def test_f23_sigterm_ends_streams_properly_and_executes_nothing_held(make_gatewa
     assert gateway.seen("held-at-the-end") == []
     is_all_recorded(gateway)
     verify(gateway)
-    assert "Traceback" not in gateway.output
+    assert (
+        "addons/pratique/" not in gateway.output
+    )  # no traceback of ours; asyncio of Python 3.12.1 logs one of its own
 
 
 def test_sigkill_loses_no_finished_flow_and_the_next_start_mends(make_gateway) -> None:

@@ -32,7 +32,7 @@ def containers(text: bytes | memoryview, hits: Sequence[int]) -> list[Span] | No
     """Disjoint spans, in order, of the smallest maps or lists of `text` (itself one) that hold the offsets `hits`.
 
     A map holds its keys and the strings and numbers beside them, a list its strings and numbers; what lies in a child
-    is the child's. None if `text` is not written without spaces.
+    is the child's. None if `text` is not written without spaces, or too deep for this Python: all of it is decoded then.
     """
     view = memoryview(text)
     found: list[Span] = []
@@ -42,7 +42,10 @@ def containers(text: bytes | memoryview, hits: Sequence[int]) -> list[Span] | No
         if end - start <= _SMALL or level == _LEVELS:
             found.append((start, end))
             continue
-        children = _children(view[start:end], start)
+        try:
+            children = _children(view[start:end], start)
+        except RecursionError:  # Python 3.12 allows msgspec fewer levels than 3.13
+            return None
         if children is None:
             return None
         below = _sorted_into(children, inside, view)

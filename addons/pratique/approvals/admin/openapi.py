@@ -6,6 +6,7 @@ pratique.approvals.admin.openapi` writes the file anew; a test compares it with 
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def document() -> dict[str, Any]:
     shapes = {shape for call in _CALLS for shape in (call[4], call[6]) if shape is not None} | {views.ErrorView}
     ordered = sorted(shapes, key=lambda shape: shape.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    for component in components.values():
+        if "description" in component:  # Python 3.13 takes the indent off docstrings, 3.12 does not
+            component["description"] = inspect.cleandoc(component["description"])
     paths: dict[str, dict[str, Any]] = {}
     for method, path, summary, parameters, given, status, answer, needs_login in _CALLS:
         operation: dict[str, Any] = {"summary": summary, "responses": _responses(status, answer)}
