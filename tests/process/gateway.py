@@ -318,10 +318,11 @@ class Gateway:
     def seen(self, marker: str) -> list[Any]:
         """Clients' requests with `marker` in their target that reached the cluster.
 
-        `KIND/NAME` is exactly that name: the cluster is shared, and other tests have names that begin alike.
+        It is exactly that name, or a part of it beside a `-`: the cluster is shared, and others have names alike.
         """
-        end = r"(?![a-z0-9.-])" if "/" in marker and not marker.endswith("-") else ""
-        named = re.compile(re.escape(marker) + end)
+        end = "" if marker.endswith("-") else r"(?![a-z0-9.-])"
+        start = "" if marker.startswith("-") else r"(?<![a-z0-9.-])"
+        named = re.compile(start + re.escape(marker) + end)
         return [one for one in self.sandbox.requests if named.search(one.uri) and "-own-" not in one.audit_id]
 
     def own_calls(self, marker: str) -> list[Any]:

@@ -43,6 +43,8 @@ class H2Client:
         self.connection.initiate_connection()
         self.streams: dict[int, Stream] = {}
         self.closed = False
+        self.flushes = True
+        """False: what is sent waits, so that it leaves in one piece."""
         self.most_streams = 0
         self.flush()
 
@@ -53,7 +55,8 @@ class H2Client:
         self.sock.close()
 
     def flush(self) -> None:
-        self.sock.sendall(self.connection.data_to_send())
+        if self.flushes:
+            self.sock.sendall(self.connection.data_to_send())
 
     def settle(self) -> None:
         """Until the gateway has said how many streams it takes."""

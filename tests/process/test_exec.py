@@ -361,7 +361,7 @@ def test_open_sessions_count_and_are_given_back(narrow: Gateway) -> None:
 
 def test_an_approved_session_goes_on_and_its_cast_names_the_approval(narrow: Gateway) -> None:
     target = exec_target(POD, "sh", "-c", "echo begun; sleep 3; echo ended", "asks")
-    deciding = threading.Thread(target=_decide, args=(narrow, "/exec", Decision.APPROVE))
+    deciding = threading.Thread(target=_decide, args=(narrow, "exec", Decision.APPROVE))
     deciding.start()
     session = WebSocketClient(narrow, target)
     deciding.join()

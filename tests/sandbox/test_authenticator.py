@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -126,7 +127,7 @@ def _authenticator(
 
 
 def test_a_valid_token_of_this_cluster_is_a_user(sts):
-    user = _authenticator(sts, username="me").authenticate(_signed(), NOW)
+    user = _authenticator(sts, username="me").authenticate(_signed(), time.time())
     assert (user.username, user.groups) == ("me", ("g", "system:authenticated"))
     assert user.uid == "aws-iam-authenticator:1:AIDAX"
     assert user.extra["accessKeyId"] == [KEY]
@@ -135,9 +136,9 @@ def test_a_valid_token_of_this_cluster_is_a_user(sts):
 def test_a_role_session_is_named_in_the_username():
     role = Role("arn:aws:iam::1:role/y", "AROAY", (X,))
     sts = Sts(REGION, [User(KEY, SECRET, X, "AIDAX")], [role])
-    session = sts._session(role, "agent@1", NOW + 900, "", ())
+    session = sts._session(role, "agent@1", time.time() + 900, "", ())
     token = _signed(credentials=Credentials(session.access_key_id, session.secret_access_key, session.token))
-    user = _authenticator(sts, role.arn).authenticate(token, NOW)
+    user = _authenticator(sts, role.arn).authenticate(token, time.time())
     assert user.username == "u:agent-1:agent@1:1"
     assert user.extra["sessionName"] == ["agent@1"]
     assert user.extra["canonicalArn"] == [role.arn]
@@ -145,17 +146,17 @@ def test_a_role_session_is_named_in_the_username():
 
 def test_other_clusters_unmapped_roles_and_throttling_are_refused(sts):
     with pytest.raises(TokenError, match="403"):
-        _authenticator(sts).authenticate(_signed("other-cluster"), NOW)
+        _authenticator(sts).authenticate(_signed("other-cluster"), time.time())
     with pytest.raises(TokenError, match="no access entry"):
-        _authenticator(sts, arn=Y).authenticate(_signed(), NOW)
+        _authenticator(sts, arn=Y).authenticate(_signed(), time.time())
     sts.throttled = True
     with pytest.raises(ThrottledError):
-        _authenticator(sts).authenticate(_signed(), NOW)
+        _authenticator(sts).authenticate(_signed(), time.time())
 
 
 def test_a_static_token_counts_only_where_one_is_set(sts):
-    assert _authenticator(sts, static_token="t").authenticate("t", NOW).username == "sandbox-admin"
+    assert _authenticator(sts, static_token="t").authenticate("t", time.time()).username == "sandbox-admin"
     with pytest.raises(TokenError):
-        _authenticator(sts).authenticate("", NOW)
+        _authenticator(sts).authenticate("", time.time())
     with pytest.raises(TokenError):
-        _authenticator(sts, static_token="t").authenticate("tt", NOW)
+        _authenticator(sts, static_token="t").authenticate("tt", time.time())

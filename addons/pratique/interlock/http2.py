@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from h2.errors import ErrorCodes
+from h2.events import Event, StreamReset
 from mitmproxy.proxy import commands, context, events
+from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseData, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http2 import Http2Server
@@ -56,6 +58,16 @@ class StatusHttp2Server(Http2Server):
             self._unread = self.unsent()
         else:
             yield from self._send(event)
+
+    def handle_h2_event(self, event: Event) -> CommandGenerator[bool]:
+        """A reset that came in one piece with its request. mitmproxy 12.2.3 loses it, and would serve nobody for ever.
+
+        It has forgotten the stream at the end of the request, because h2 had read the reset by then.
+        """
+        if isinstance(event, StreamReset) and event.stream_id not in self.streams:
+            error = RequestProtocolError(event.stream_id, "stream reset by client", ErrorCode.CANCEL)
+            yield ReceiveHttp(error)  # for a stream that is over this is nothing
+        return (yield from super().handle_h2_event(event))
 
     def _send_data(self, event: ResponseData) -> Commands:
         if self._unread > self._limit:
