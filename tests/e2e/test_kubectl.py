@@ -73,7 +73,7 @@ def test_reads(pair: Pair, pod: dict[str, str]) -> None:
     pair.same("get", "deployments")
     pair.same("get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[*].name}")
     pair.same("get", "pods", "-l", "app=web", "-o", "custom-columns=N:.metadata.name,P:.status.phase")
-    pair.same("get", "all,configmaps")
+    pair.same("get", "all,configmaps", "-l", "app=web")
     pair.same("get", "nothing")
     pair.same("get", "pod", "not-there")
     pair.same("get", "namespace", "NAMESPACE", "-o", "jsonpath={.status.phase}")
@@ -104,7 +104,7 @@ def test_writes(pair: Pair) -> None:
     pair.same("create", "-f", "-", "--dry-run=server", "-o", "name", given=CONFIGMAP.replace("settings", "third"))
     pair.same("apply", "-f", "-", given="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: BAD_NAME}\n")
     pair.same("delete", "configmap", "second", "settings")
-    pair.same("get", "configmaps", "-o", "name")
+    pair.same("get", "configmaps", "settings", "second", "kube-root-ca.crt", "-o", "name")
 
 
 def test_an_edit_changes_what_was_edited(pair: Pair, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_can_i_and_whoami(pair: Pair) -> None:
 
 
 def test_no_form_of_a_secret_shows_its_value(pair: Pair) -> None:
-    assert "created" in pair.through.ok("apply", "-f", "-", given=SECRET)
+    assert "secret/db " in pair.through.ok("apply", "-f", "-", given=SECRET)
     for arguments in (
         ["get", "secret", "db", "-o", "yaml"],
         ["get", "secret", "db", "-o", "json"],

@@ -9,6 +9,7 @@ import pytest
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
 from tests.process.cluster import FakeCluster
 from tests.process.gateway import FAULTS, UNRULY, Gateway
+from tests.process.leaks import OPEN, written
 from tests.process.starts import Starts
 
 
@@ -26,6 +27,15 @@ def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
     running = Gateway(tmp_path_factory.mktemp("gateway"), sandbox).start()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def open_gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Its policy blocks nothing: what does not leak does not leak because it is masked. Shared."""
+    running = Gateway(tmp_path_factory.mktemp("open"), sandbox, policy=OPEN, hold=0).start()
+    yield running
+    running.stop()
+    assert written(running) == {}
 
 
 @pytest.fixture(scope="session")

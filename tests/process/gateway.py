@@ -101,6 +101,8 @@ class Gateway:
     hold: int = 2
     clients: tuple[str, ...] = ("agent", "other")
     reviewers: tuple[str, ...] = ("alice", "bob")
+    documents: dict[str, str] = field(default_factory=dict)
+    """More files of the policy folder: name → text."""
     holds: dict[str, int] = field(default_factory=dict)
     """Client → its own `holdSeconds`, where it is not the gateway's."""
     cluster: dict[str, Any] = field(default_factory=dict)
@@ -140,6 +142,8 @@ class Gateway:
                 client_document(name, key.sha256)
                 + (f"  holdSeconds: {self.holds[name]}\n" if name in self.holds else "")
             )
+        for name, text in self.documents.items():
+            (self.policies / name).write_text(text)
         for name in self.reviewers:
             key = new_reviewer_key(name, os.urandom(32))
             self.keys[name] = key.key.reveal()

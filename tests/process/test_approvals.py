@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
+import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from pratique.approvals.sqlite_store import SqliteStore
+from pratique.approvals.webhooks import verify
 from pratique.sandbox.cluster import Sandbox
 from tests.process.gateway import Answer, Gateway
 from tests.process.reviewing import MAPS, POLICY, Held, Reviewer, changed, configmap, make, wait_for
@@ -16,16 +21,55 @@ from tests.process.streams import SpdyClient, WebSocketClient, exec_target
 
 pytestmark = pytest.mark.process
 CLIENTS = ("agent", "other", "patient", "flooder")
+SECRET = "a secret for webhooks"
+WEBHOOK = """
+apiVersion: pratique/v1
+kind: Webhook
+metadata: {{name: ops}}
+spec: {{url: "http://127.0.0.1:{port}/hook", secretFile: secret, events: [asked, denied, used]}}
+"""
 HOLDS = {name: 0 for name in CLIENTS if name != "patient"}
 
 
 @pytest.fixture(scope="module")
-def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(sandbox: Sandbox, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """Requests of `patient` are held until they are decided, those of the others not at all."""
     folder = tmp_path_factory.mktemp("approvals")
-    running = Gateway(folder, sandbox, policy=POLICY, hold=45, clients=CLIENTS, holds=HOLDS).start()
-    yield running
+    documents = {"webhook.yaml": WEBHOOK.format(port=receiver.server_port), "secret": SECRET}
+    running = Gateway(folder, sandbox, policy=POLICY, hold=45, clients=CLIENTS, holds=HOLDS, documents=documents)
+    yield running.start()
     running.stop()
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Of webhooks: what came so far."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.got: list[tuple[bytes, dict[str, str]]] = []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert isinstance(self.server, Receiver)
+        self.server.got.append((body, dict(self.headers)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Not into the test's output."""
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -477,6 +521,50 @@ def test_what_carries_a_mask_is_refused_before_anybody_is_asked(gateway: Gateway
     answer = gateway.call("PUT", "/api/v1/namespaces/payments/secrets/db-credentials", secret)
     assert answer.code == 422
     assert not [row for row in alice.rows("all") if "update Secret payments/db-credentials" in row["words"]]
+
+
+def test_a_webhook_is_told_and_its_link_leads_to_the_approval_once(
+    gateway: Gateway, receiver: Receiver, alice: Reviewer
+) -> None:
+    target = make(gateway, "told")
+    gateway.call("DELETE", target)
+    approval_id = alice.decide("delete ConfigMap payments/told")
+    assert gateway.call("DELETE", target).code == 200
+
+    def messages() -> dict[str, tuple[bytes, dict[str, str]]]:
+        of_this = [(body, headers) for body, headers in list(receiver.got) if approval_id.encode() in body]
+        return {headers["Pratique-Event"]: (body, headers) for body, headers in of_this}
+
+    wait_for(lambda: "used" in messages())
+    for body, headers in messages().values():
+        stamp, signature = headers["Pratique-Timestamp"], headers["Pratique-Signature"]
+        assert verify(SECRET.encode(), body, stamp, signature, time.time())
+    if "asked" not in messages():  # it was decided before it could be told
+        return
+    link = json.loads(messages()["asked"][0])["link"]
+    assert link.startswith(f"{gateway.admin}/link#")
+    token = link.partition("#")[2]
+    assert alice.call("POST", "/links", {"token": token}).json == {"approval": approval_id}
+    assert alice.call("POST", "/links", {"token": token}).code == 410
+    assert token not in gateway.output
+
+
+def test_a_port_that_is_taken_ends_the_start_with_one_line(make_gateway) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        option = f"pratique_admin=127.0.0.1:{taken.getsockname()[1]}"
+        output = make_gateway(options=["--set", option]).refused_start()
+    assert "the admin listener cannot listen on" in output
+    assert "Traceback" not in output
+
+
+def test_without_an_admin_listener_the_command_line_is_where_to_approve(make_gateway) -> None:
+    gateway = make_gateway(policy=POLICY, hold=0, options=["--set", "pratique_admin="]).start()
+    message = gateway.call("DELETE", f"{MAPS}/no-page").json["message"]
+    assert "approves it with `pratique approvals approve" in message
+    assert not (gateway.state / "admin.json").exists()
+    assert "reviewers decide at" not in gateway.output
 
 
 def test_no_raw_value_reaches_a_reviewer_the_store_or_the_log(gateway: Gateway, alice: Reviewer) -> None:

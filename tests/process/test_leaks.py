@@ -17,20 +17,12 @@ import pytest
 from pratique.masking.mask import Mask
 from tests.masking.canary import find
 from tests.process.gateway import Gateway
-from tests.process.leaks import OPEN, N, Probe
+from tests.process.leaks import N, Probe
 
 pytestmark = pytest.mark.process
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-
-
-@pytest.fixture(scope="session")
-def open_gateway(sandbox: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Nothing is blocked; what does not leak does not leak because it is masked."""
-    running = Gateway(tmp_path_factory.mktemp("open"), sandbox, policy=OPEN, hold=0).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture

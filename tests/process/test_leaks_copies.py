@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.process.gateway import Gateway
-from tests.process.leaks import OPEN, N, Probe
+from tests.process.leaks import OPEN, N, Probe, written
 
 pytestmark = pytest.mark.process
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -23,16 +23,9 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 
 
-@pytest.fixture(scope="session")
-def copies_gateway(sandbox: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("copies"), sandbox, policy=OPEN, hold=0).start()
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def probe(copies_gateway: Gateway) -> Iterator[Probe]:
-    made = Probe(copies_gateway)
+def probe(open_gateway: Gateway) -> Iterator[Probe]:
+    made = Probe(open_gateway)
     yield made
     made.check()
 
@@ -303,4 +296,5 @@ spec:
         other.check()
     finally:
         gateway.stop()
+    assert written(gateway) == {}
     probe.outputs += other.outputs

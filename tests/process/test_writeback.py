@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,91 +17,19 @@ import pytest
 from pratique.masking.mask import Mask
 from pratique.masking.writeback import TEXT
 from tests.process.gateway import Gateway
-from tests.process.leaks import OPEN, N, Probe
+from tests.process.kubectl import Client, Done, needs_kubectl
+from tests.process.leaks import N, Probe
 from tests.process.reviewing import Reviewer
 
 pytestmark = pytest.mark.process
-KUBECTL = shutil.which("kubectl")
-needs_kubectl = pytest.mark.skipif(KUBECTL is None, reason="no kubectl on PATH")
 MASK = Mask()
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass
-class Client:
-    """kubectl, and what it looks at: one Secret with a value that nobody has seen."""
-
-    gateway: Gateway
-    folder: Path
-    probe: Probe
-
-    def __call__(self, *arguments: str, given: str = "", editor: str = "") -> Done:
-        command = [
-            str(KUBECTL),
-            "--kubeconfig",
-            str(self.config),
-            "--cache-dir",
-            str(self.folder / "cache"),
-            "-n",
-            "payments",
-        ]
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "KUBE_EDITOR": editor}
-        done = subprocess.run(
-            [*command, *arguments], input=given, capture_output=True, text=True, timeout=120, env=environment
-        )
-        self.probe.outputs += [done.stdout.encode(), done.stderr.encode()]
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def ok(self, *arguments: str, given: str = "", editor: str = "") -> str:
-        done = self(*arguments, given=given, editor=editor)
-        assert done.code == 0, done
-        return done.out
-
-    @property
-    def config(self) -> Path:
-        path = self.folder / "config"
-        certificate = str(self.gateway.state / "mitmproxy" / "mitmproxy-ca-cert.pem")
-        cluster = {"server": f"https://127.0.0.1:{self.gateway.port}", "certificate-authority": certificate}
-        path.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": cluster}],
-            "users": [{"name": "u", "user": {"token": self.gateway.keys["agent"]}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        }))  # fmt: skip
-        return path
-
-    def script(self, text: str) -> str:
-        path = self.folder / "editor.sh"
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    @property
-    def name(self) -> str:
-        return self.probe.name
-
-    def live(self, resource: str = "secrets", name: str = "") -> Any:
-        return self.gateway.behind("GET", f"{N}/{resource}/{name or self.name}").json
-
-
-@pytest.fixture(scope="session")
-def written_gateway(sandbox: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("written"), sandbox, policy=OPEN, hold=0).start()
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def kubectl(written_gateway: Gateway, tmp_path: Path) -> Iterator[Client]:
-    probe = Probe(written_gateway)
-    client = Client(written_gateway, tmp_path, probe)
+def kubectl(open_gateway: Gateway, tmp_path: Path) -> Iterator[Client]:
+    probe = Probe(open_gateway)
+    client = Client(open_gateway, tmp_path, probe)
     applied = json.dumps(probe.secret())
     probe.plant_secret(
         metadata={"annotations": {APPLIED: applied, "note": "before"}},

@@ -6,6 +6,7 @@ Belongs here: SQL text and its translation. Not here: when it runs (`sqlite_stor
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -39,7 +40,8 @@ CREATE TABLE decisions (
   PRIMARY KEY (approval_id, person)
 ) STRICT;
 """
-# A use under a grant is an approval of its own, so that several of one fingerprint may be open then.
+# A use under a grant is an approval of its own, so that several of one fingerprint may be open then. What is large (the
+# body, the difference) is kept apart: a list, which reviewers' pages ask for every two seconds, does not read it.
 _VERSION_2 = """
 ALTER TABLE approvals ADD COLUMN intent TEXT NOT NULL DEFAULT '';
 ALTER TABLE approvals ADD COLUMN session TEXT NOT NULL DEFAULT '';
@@ -49,6 +51,9 @@ ALTER TABLE approvals ADD COLUMN supersedes TEXT NOT NULL DEFAULT '';
 ALTER TABLE approvals ADD COLUMN repeats TEXT NOT NULL DEFAULT '';
 ALTER TABLE approvals ADD COLUMN withdrawn_at REAL;
 ALTER TABLE approvals ADD COLUMN note TEXT NOT NULL DEFAULT '';
+ALTER TABLE approvals ADD COLUMN detail TEXT NOT NULL DEFAULT '{}';
+UPDATE approvals SET detail = json_object('body', json_extract(summary, '$.body')), summary = json_set(summary, '$.body', '')
+  WHERE json_extract(summary, '$.body') IS NOT NULL;
 ALTER TABLE decisions ADD COLUMN wish TEXT NOT NULL DEFAULT '{}';
 DROP INDEX one_open;
 CREATE UNIQUE INDEX one_open ON approvals (fingerprint) WHERE state IN ('pending', 'approved') AND grant_id = '';
@@ -65,10 +70,18 @@ CREATE INDEX live_grants ON grants (client, cluster, expires_at);
 """
 MIGRATIONS = (_VERSION_1, _VERSION_2)
 
+
+class _Detail(msgspec.Struct, frozen=True):
+    """What of a summary is kept apart."""
+
+    body: str = ""
+    difference: tuple[str, ...] = ()
+
+
 # Nobody decided about an expired pending one; its body goes, or refused floods would fill the disk. The rest stays.
 EXPIRE = """
 UPDATE approvals SET
-  summary = CASE state WHEN 'pending' THEN json_remove(json_set(summary, '$.body', ''), '$.effect') ELSE summary END,
+  detail = CASE state WHEN 'pending' THEN '{}' ELSE detail END,
   state = 'expired', closed_at = :now
 WHERE state IN ('pending', 'approved') AND expires_at <= :now
 """
@@ -87,7 +100,12 @@ REPEATED = """
 SELECT id FROM approvals WHERE fingerprint = :fingerprint AND client = :client AND state = 'used' AND closed_at > :since
 ORDER BY closed_at DESC LIMIT 1
 """
-NEWEST = "SELECT * FROM approvals WHERE :client IS NULL OR client = :client ORDER BY created_at DESC, id"
+NEWEST = """
+SELECT id, fingerprint, client, cluster, state, created_at, expires_at, attempts, last_attempt_at, closed_at, summary, terms,
+  intent, session, target, grant_id, supersedes, repeats, withdrawn_at, note, '{}' AS detail
+FROM approvals WHERE (:client IS NULL OR client = :client)
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states))) ORDER BY created_at DESC, id
+"""
 STATES = "SELECT id, state, expires_at FROM approvals WHERE id IN (SELECT value FROM json_each(?))"
 DECISIONS = "SELECT * FROM decisions WHERE approval_id = ? ORDER BY at, rowid"
 DECISION = """
@@ -124,9 +142,14 @@ WHERE state IN ('pending', 'approved')
 """
 
 
-def row_of(question: Question) -> dict[str, Any]:
-    """The columns that a question fills. `size` is in bytes."""
-    summary = msgspec.json.encode(question.summary).decode()
+type Columns = dict[str, Any]
+
+
+def row_of(question: Question) -> Columns:
+    """The columns that a question fills. `size` is in bytes. Raises UnicodeEncodeError: text that is none."""
+    light, detail = _parted(question.summary)
+    summary = msgspec.json.encode(light).decode()
+    large = msgspec.json.encode(detail).decode()
     return {
         "fingerprint": question.fingerprint,
         "client": question.client,
@@ -136,11 +159,25 @@ def row_of(question: Question) -> dict[str, Any]:
         "target": msgspec.json.encode(question.target).decode(),
         "session": question.session,
         "intent": question.intent,
-        "size": len(summary.encode()),
+        "detail": large,
+        "size": len(summary.encode()) + len(large.encode()),
     }
 
 
-def decision_row(approval_id: str, decided: Decided) -> dict[str, Any]:
+def _parted(summary: Summary) -> tuple[Summary, _Detail]:
+    effect = summary.effect
+    light = replace(summary, body="", effect=None if effect is None else replace(effect, difference=()))
+    return light, _Detail(summary.body, () if effect is None else effect.difference)
+
+
+def _whole(summary: Summary, detail: _Detail) -> Summary:
+    effect = summary.effect
+    return replace(
+        summary, body=detail.body, effect=None if effect is None else replace(effect, difference=detail.difference)
+    )
+
+
+def decision_row(approval_id: str, decided: Decided) -> Columns:
     return {
         "approval_id": approval_id,
         "person": decided.person.casefold(),
@@ -158,7 +195,7 @@ def approval_of(row: Row, decisions: Sequence[Row], now: float) -> Approval:
         row["fingerprint"],
         row["client"],
         row["cluster"],
-        msgspec.json.decode(row["summary"], type=Summary),
+        _whole(msgspec.json.decode(row["summary"], type=Summary), msgspec.json.decode(row["detail"], type=_Detail)),
         msgspec.json.decode(row["terms"], type=ApprovalTerms),
         msgspec.json.decode(row["target"], type=Target),
         row["session"],

@@ -66,36 +66,38 @@ class SqliteStore:
         return self._file.db
 
     def ask(self, question: Question, now: float) -> Approval:
+        row = _row_of(question)  # before the lock: a body may have 3 MiB
         with self._file.write() as db:
             db.execute(schema.EXPIRE, {"now": now})
-            standing = self._standing(question, now)
+            standing = self._standing(row, now)
             if standing is None or standing["state"] == State.PENDING:
                 grant = self._grants.covering(question.asked, now)
                 if grant is not None:
-                    return self._granted(question, grant, standing, now)
+                    return self._granted(row, grant, standing, now)
             if standing is not None:
                 db.execute(schema.ATTEMPT, {"now": now, "id": standing["id"]})
                 return self._get(standing["id"], now)
-            self._check_quota(question)
-            return self._insert(question, State.PENDING, now, now + question.terms.expires_after, "")
+            self._check_quota(row)
+            return self._insert(row, State.PENDING, now, now + question.terms.expires_after, "")
 
     def is_new(self, question: Question, now: float) -> bool:
+        row = _row_of(question)
         with self._file.write() as db:
             db.execute(schema.EXPIRE, {"now": now})
-            if self._standing(question, now) is not None or self._grants.covering(question.asked, now) is not None:
+            if self._standing(row, now) is not None or self._grants.covering(question.asked, now) is not None:
                 return False
-            self._check_quota(question)
+            self._check_quota(row)
             return True
 
-    def _granted(self, question: Question, grant: Grant, pending: sqlite3.Row | None, now: float) -> Approval:
+    def _granted(self, asked: schema.Columns, grant: Grant, pending: sqlite3.Row | None, now: float) -> Approval:
         """A use of its own under the grant. Whoever waits for the same thing is told to repeat it, and is granted."""
         if pending is not None:
             self._close(pending["id"], State.CANCELLED, now, f"grant {grant.id} covers it")
         until = min(grant.expires_at, now + APPROVED_FOR_SECONDS)
-        return self._insert(question, State.APPROVED, now, until, grant.id)
+        return self._insert(asked, State.APPROVED, now, until, grant.id)
 
-    def _insert(self, question: Question, state: State, now: float, expires_at: float, grant_id: str) -> Approval:
-        row = schema.row_of(question) | {
+    def _insert(self, asked: schema.Columns, state: State, now: float, expires_at: float, grant_id: str) -> Approval:
+        row = asked | {
             "id": self._new_id(),
             "state": state.value,
             "created_at": now,
@@ -103,16 +105,16 @@ class SqliteStore:
             "attempts": 1,
             "last_attempt_at": now,
             "grant_id": grant_id,
-            "supersedes": self._related(schema.SUPERSEDED, question, now),
-            "repeats": self._related(schema.REPEATED, question, now),
+            "supersedes": self._related(schema.SUPERSEDED, asked, now),
+            "repeats": self._related(schema.REPEATED, asked, now),
         }
         names = ", ".join(row)
         marks = ", ".join(f":{name}" for name in row)
         self._db.execute(f"INSERT INTO approvals ({names}) VALUES ({marks})", row)  # noqa: S608 - our own names
         return self._get(str(row["id"]), now)
 
-    def _related(self, query: str, question: Question, now: float) -> str:
-        values = schema.row_of(question) | {"since": now - RELATED_SECONDS}
+    def _related(self, query: str, asked: schema.Columns, now: float) -> str:
+        values = asked | {"since": now - RELATED_SECONDS}
         found = self._db.execute(query, values).fetchone()
         return str(found["id"]) if found else ""
 
@@ -126,7 +128,7 @@ class SqliteStore:
     ) -> list[Approval]:
         with self._file.read() as db:
             found: list[Approval] = []
-            for row in db.execute(schema.NEWEST, {"client": client}):
+            for row in db.execute(schema.NEWEST, {"client": client, "states": _stored(states)}):
                 if not states or state_at(State(row["state"]), row["expires_at"], now) in states:
                     found.append(self._approval(row, now))
                 if len(found) >= limit:
@@ -235,14 +237,14 @@ class SqliteStore:
     def _close(self, approval_id: str, state: State, now: float, note: str = "") -> None:
         self._db.execute(schema.CLOSE, {"state": state.value, "now": now, "note": note, "id": approval_id})
 
-    def _standing(self, question: Question, now: float) -> sqlite3.Row | None:
+    def _standing(self, asked: schema.Columns, now: float) -> sqlite3.Row | None:
         """What a repeat of the question is answered with."""
-        values = schema.row_of(question) | {"denied_since": now - DENIAL_STANDS_SECONDS}
+        values = asked | {"denied_since": now - DENIAL_STANDS_SECONDS}
         row: sqlite3.Row | None = self._db.execute(schema.STANDING, values).fetchone()
         return row
 
-    def _check_quota(self, question: Question) -> None:
-        client, size = question.client, int(schema.row_of(question)["size"])
+    def _check_quota(self, asked: schema.Columns) -> None:
+        client, size = asked["client"], int(asked["size"])
         if size > MAX_QUESTION_BYTES:
             message = f"the request is too large for a question to reviewers ({size} of {MAX_QUESTION_BYTES} bytes)"
             raise Refused(413, "RequestEntityTooLarge", message, rule="approval-size")
@@ -269,6 +271,21 @@ class SqliteStore:
     def _approval(self, row: sqlite3.Row, now: float) -> Approval:
         decisions = self._db.execute(schema.DECISIONS, (row["id"],)).fetchall()
         return schema.approval_of(row, decisions, now)
+
+
+def _row_of(question: Question) -> schema.Columns:
+    try:
+        return schema.row_of(question)
+    except UnicodeEncodeError as error:
+        raise StoreError("the question holds text that cannot be stored") from error
+
+
+def _stored(states: Collection[State]) -> str | None:
+    """The states that rows may have which count as these: what has expired may not be written down yet."""
+    if not states:
+        return None
+    also = {State.PENDING, State.APPROVED} if State.EXPIRED in states else set()
+    return msgspec.json.encode(sorted({*states, *also})).decode()
 
 
 def _after(approval: Approval, decided: Decided, now: float) -> State:

@@ -150,7 +150,7 @@ class ApprovalStore(Protocol):
     def find(
         self, now: float, states: Collection[State] = (), client: str | None = None, limit: int = 100
     ) -> list[Approval]:
-        """The newest first; no `states` means all."""
+        """The newest first; no `states` means all. Without what is large: bodies and differences; `get` has them."""
 
     def states(self, approval_ids: Collection[str], now: float) -> dict[str, State]:
         """The states of those that exist."""

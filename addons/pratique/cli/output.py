@@ -47,22 +47,23 @@ def state_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def console() -> Console:
-    """Coloured on a terminal, plain and unwrapped in a pipe."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+def console(*, err: bool = False) -> Console:
+    """Coloured on a terminal, plain and unwrapped in a pipe. `err`: standard error."""
+    stream = sys.stderr if err else sys.stdout
+    return Console(soft_wrap=not stream.isatty(), highlight=False, stderr=err)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, *, err: bool = False) -> None:
     """One line. Lone surrogates, which UTF-8 has no bytes for, are escaped."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=False, default=str)
-    click.echo(_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), err=err)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on a terminal; tab-separated in a pipe."""
-    if not sys.stdout.isatty():
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, err: bool = False) -> None:
+    """Aligned columns on a terminal; tab-separated in a pipe. `err`: on standard error."""
+    if not (sys.stderr if err else sys.stdout).isatty():
         for row in rows:
-            click.echo("\t".join(harmless(str(cell)) for cell in row))
+            click.echo("\t".join(harmless(str(cell)) for cell in row), err=err)
         return
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -70,7 +71,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         cells = [harmless(str(cell)) for cell in row]
         shown.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in cells])
-    console().print(shown)
+    console(err=err).print(shown)
 
 
 def time_of(seconds: float | None) -> str:

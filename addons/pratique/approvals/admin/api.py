@@ -93,7 +93,10 @@ class Handler(RequestHandler):
             self.set_header(name, value)
 
     def prepare(self) -> None:
-        host = urlsplit(f"//{self.request.host}").hostname or ""
+        try:
+            host = urlsplit(f"//{self.request.host}").hostname or ""
+        except ValueError:
+            host = ""
         if not _is_address(host) and host not in {"localhost", self.context.host}:
             raise Refused(421, "MisdirectedRequest", "this name is not the gateway's", rule="admin/host")
 
