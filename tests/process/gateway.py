@@ -325,7 +325,7 @@ class Gateway:
         It is exactly that name, or a part of it beside a `-`: the cluster is shared, and others have names alike.
         """
         end = "" if marker.endswith("-") else r"(?![a-z0-9.-])"
-        start = "" if marker.startswith("-") else r"(?<![a-z0-9.-])"
+        start = "" if marker[0] in "-/" else r"(?<![a-z0-9.-])"
         named = re.compile(start + re.escape(marker) + end)
         return [one for one in self.sandbox.requests if named.search(one.uri) and "-own-" not in one.audit_id]
 

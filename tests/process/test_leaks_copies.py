@@ -47,7 +47,10 @@ def containers(p: Probe) -> list[dict[str, Any]]:
 
 
 def pod_spec(p: Probe) -> dict[str, Any]:
-    return {"containers": containers(p), "initContainers": [{**containers(p)[0], "name": "i"}]}
+    return {
+        "containers": containers(p),
+        "initContainers": [{**containers(p)[0], "name": "i", "restartPolicy": "Always"}],
+    }
 
 
 def template(p: Probe) -> dict[str, Any]:
@@ -178,7 +181,8 @@ def test_leak_d(probe: Probe, row: str) -> None:
         {"metadata": {"labels": {"a": "b"}}},
         Content_Type="application/merge-patch+json",
     )
-    assert patched.code == 200, patched.body
+    # A real API server compares the bytes of its data, and the blanks of `plant` are gone after a patch.
+    assert patched.code in ({200, 422} if row == "controller_revision" else {200}), patched.body
 
 
 # Groups that the sandbox does not serve: their objects are given word for word.
