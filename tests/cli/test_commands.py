@@ -50,7 +50,7 @@ BAD = [
     (["explain", "no/file.jsonl"], 2, "no/file.jsonl"),
     (["explain", "--policies", "/no/folder", __file__], 1, "/no/folder:1:1: folder cannot be read"),
     (["mask", "-"], 2, "Missing option '--path'"),
-    (["mask", "--path", "/api/v1/secrets", __file__], 1, "pratique: the response is not JSON"),
+    (["mask", "--path", "/api/v1/secrets", __file__], 1, "pratique: this is no JSON"),
     (["mask", "--path", "/api/v1/secrets", "/no/file"], 2, "/no/file"),
     (["clients", "add"], 2, "Missing argument"),
     (["clients", "add", "Bad/Name"], 1, "pratique: `Bad/Name` is not a DNS-1123 name. Use a-z"),
@@ -165,7 +165,7 @@ def test_explain_names_the_line_that_is_no_request_and_goes_on(run, tmp_path: Pa
     file.write_text(f'{line}\n{{"method":"GET","path":"/version"}}\n')
     result = run("explain", "--policies", POLICIES, file)
     assert result.exit_code == 1
-    assert re.match(r"pratique: \S+:1:\d: ", result.stderr)
+    assert re.search(r"^pratique: \S+:1:\d: ", result.stderr, re.MULTILINE)
     assert "/version" in result.stdout or "get" in result.stdout
 
 
@@ -176,7 +176,7 @@ def test_mask_masks_and_says_by_which_rule(run) -> None:
     assert result.exit_code == 0
     assert "c2VjcmV0LUNBTkFSWQ" not in result.stdout
     assert json.loads(result.stdout)["metadata"]["name"] == "s"
-    assert re.search(r"^\S+/\S+: 1 masked$", result.stderr, re.MULTILINE)
+    assert re.search(r"^default/secret-data\t1$", result.stderr, re.MULTILINE)
 
 
 # --- clients ---

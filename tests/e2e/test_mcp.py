@@ -83,7 +83,10 @@ def test_reads_work_and_show_no_secret(agents: Gateway) -> None:
         ("events_list", {"namespace": NAMESPACE}),
         ("resources_list", {"apiVersion": "apps/v1", "kind": "Deployment"}),
         ("resources_list", {"apiVersion": "v1", "kind": "Secret", "namespace": NAMESPACE}),
-        ("resources_get", {"apiVersion": "v1", "kind": "ConfigMap", "namespace": NAMESPACE, "name": "first"}),
+        (
+            "resources_get",
+            {"apiVersion": "v1", "kind": "ConfigMap", "namespace": NAMESPACE, "name": "kube-root-ca.crt"},
+        ),
         ("resources_get", {"apiVersion": "v1", "kind": "Secret", "namespace": NAMESPACE, "name": "db"}),
     ]
     results = tools(agents, *reads)

@@ -42,7 +42,7 @@ def measured(data: coverage.Coverage, file: Path) -> tuple[float, Any]:
 def main() -> int:
     data = coverage.Coverage(config_file=str(ROOT / "pyproject.toml"))
     data.load()
-    table = Table("module", "%", "lines and branches that no test reaches", box=None, pad_edge=False)
+    table = Table("module", "%", "not reached", box=None, pad_edge=False)
     modules = pure_modules()
     for file in modules:
         share, analysis = measured(data, file)
@@ -50,7 +50,7 @@ def main() -> int:
             table.add_row(
                 str(file.relative_to(ROOT / "addons")), f"{share:.1f}", analysis.missing_formatted(branches=True)
             )
-    console = Console(soft_wrap=True)
+    console = Console(width=200)
     console.print(f"branch coverage: {len(modules)} pure modules, {table.row_count} below {LEAST} %")
     if table.row_count:
         console.print(table)

@@ -22,7 +22,8 @@ CLAIMS = {b"user-agent": "User-Agent", b"kubectl-command": "Kubectl-Command", b"
 # client-go's DefaultKubernetesUserAgent: `controller/v1.2 (linux/amd64) kubernetes/abcdef` (rest/config.go, 0.36).
 _CLIENT_GO = re.compile(r"(?P<program>[\w.-]+)/\S+ \(\w+/\w+\) kubernetes/\w+")
 _PATIENT = re.compile(r"(?:Helm|Terraform|HashiCorp|argocd|flux)[/ -]", re.IGNORECASE)
-_SHOWS_ERRORS = frozenset({"kubectl", "oc", "k9s"})  # a person or a model reads; ten silent repeats look like a hang
+# A person or a model reads; ten silent repeats look like a hang. Programs are installed as kubectl-1.36 or kubectl.exe, too.
+_SHOWS_ERRORS = re.compile(r"(?:kubectl|oc|k9s)(?![A-Za-z])")
 
 
 def claims_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -48,5 +49,5 @@ def waits_of(wanted: Literal["auto", "refuse", "retry"], user_agent: str, *, is_
         return "refuse"
     match = _CLIENT_GO.match(user_agent)
     if match:
-        return "refuse" if match["program"] in _SHOWS_ERRORS else "retry"
+        return "refuse" if _SHOWS_ERRORS.match(match["program"]) else "retry"
     return "retry" if _PATIENT.match(user_agent) else "refuse"
