@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,26 @@ import pytest
 from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
 from tests.process.gateway import Gateway
+
+CANARY = "streams-CANARY-0815-value"
+BOX = f"""
+apiVersion: v1
+kind: Secret
+metadata: {{name: canary}}
+stringData: {{value: {CANARY}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: box}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: c
+      image: "{real.IMAGE}"
+      imagePullPolicy: Never
+      command: [sleep, "3600"]
+      env: [{{name: CANARY, valueFrom: {{secretKeyRef: {{name: canary, key: value}}}}}}]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +67,21 @@ def pair(request: pytest.FixtureRequest, real_gateway: Gateway) -> Iterator[real
     yield made
     for one in (made.direct, made.through):
         made.direct("delete", "namespace", one.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def box(pair: real.Pair) -> real.Kubectl:
+    """A pod with a Secret in its environment; the client has read the Secret."""
+    pair.direct.ok("-n", pair.through.namespace, "apply", "-f", "-", given=BOX)
+    pair.direct.ok(
+        "-n", pair.through.namespace, "wait", "--for=condition=Ready", "--timeout=90s", "pod/box", timeout=120
+    )
+    read = pair.through.ok("get", "secret", "canary", "-o", "json")
+    assert CANARY not in read
+    return pair.through
+
+
+@pytest.fixture(params=["true", "false"], ids=["websocket", "spdy"])
+def kubectl(request: pytest.FixtureRequest, box: real.Kubectl) -> real.Kubectl:
+    names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
+    return dataclasses.replace(box, environment=dict.fromkeys(names, request.param))

@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 import pytest
 
-from tests.e2e.real import IMAGE, Kubectl, Pair, eventually
+from tests.e2e.conftest import CANARY
+from tests.e2e.real import Kubectl, eventually
 from tests.process.gateway import Gateway
 
 pytestmark = [pytest.mark.realcluster, pytest.mark.e2e, pytest.mark.timeout(600)]
 
-CANARY = "streams-CANARY-0815-value"
 MASK = "**masked-by-pratique**"
-BOX = f"""
-apiVersion: v1
-kind: Secret
-metadata: {{name: canary}}
-stringData: {{value: {CANARY}}}
----
-apiVersion: v1
-kind: Pod
-metadata: {{name: box}}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-    - name: c
-      image: "{IMAGE}"
-      imagePullPolicy: Never
-      command: [sleep, "3600"]
-      env: [{{name: CANARY, valueFrom: {{secretKeyRef: {{name: canary, key: value}}}}}}]
-"""
 SPLIT = (
     'printf "a ${CANARY%????????}"; sleep 0.05; printf "${CANARY#${CANARY%????????}} b\\n"; env | grep CANARY; exit 3'
 )
-
-
-@pytest.fixture(scope="session")
-def box(pair: Pair) -> Kubectl:
-    """A pod with a Secret in its environment; the client has read the Secret."""
-    pair.direct.ok("-n", pair.through.namespace, "apply", "-f", "-", given=BOX)
-    pair.direct.ok(
-        "-n", pair.through.namespace, "wait", "--for=condition=Ready", "--timeout=90s", "pod/box", timeout=120
-    )
-    read = pair.through.ok("get", "secret", "canary", "-o", "json")
-    assert CANARY not in read
-    return pair.through
-
-
-@pytest.fixture(params=["true", "false"], ids=["websocket", "spdy"])
-def kubectl(request: pytest.FixtureRequest, box: Kubectl) -> Kubectl:
-    names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
-    return dataclasses.replace(box, environment=dict.fromkeys(names, request.param))
 
 
 def casts(gateway: Gateway, marker: str) -> list[list[Any]]:
