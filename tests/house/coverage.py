@@ -1,6 +1,6 @@
 """Branch coverage of the pure modules, each on its own: a mean would hide the one that nobody tests.
 
-`python -m tests.house.coverage`, after `pytest --cov`. Prints the modules below `LEAST` and what is not reached; exits 1.
+`scripts/coverage` runs it, after `pytest --cov`. Prints the modules below `LEAST` and what is not reached; exits 1.
 Pure modules are those that the import contracts of pyproject name: `pratique.kube`, `pratique.tunnel` and the deciding ones.
 What a real gateway's process runs is not measured.
 """

@@ -134,4 +134,4 @@ class FakeCluster:
     @property
     def requests(self) -> list[Any]:
         lines = [data.split(b"\r\n", 1)[0].decode("latin-1").split(" ") for data in self.received]
-        return [SimpleNamespace(method=line[0], uri=line[1]) for line in lines]
+        return [SimpleNamespace(method=line[0], uri=line[1], audit_id="") for line in lines]

@@ -204,7 +204,7 @@ def test_f13_a_client_that_leaves_while_we_connect_sends_nothing(
             cluster.read_request(conn)
 
     fake.behaviour = slow
-    target = f"{LIST}/left-while-connecting"
+    target = f"{LIST}/left-while-connecting-{protocol}"
     if protocol == "http1":
         with before_fake.connect() as sock:
             sock.sendall(before_fake.head(f"GET {target}"))
@@ -220,7 +220,7 @@ def test_f13_a_client_that_leaves_while_we_connect_sends_nothing(
             assert connected.wait(30)  # the connection is there, and nobody to send for
         fake.behaviour = says(answer(200, b'{"kind":"ConfigMapList","apiVersion":"v1","items":[]}'))
         assert client.get(LIST).status == 200
-    assert before_fake.seen("left-while-connecting") == []
+    assert before_fake.seen(f"left-while-connecting-{protocol}") == []
 
 
 # --- streams ---
