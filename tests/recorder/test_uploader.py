@@ -74,7 +74,7 @@ def test_a_closed_session_is_copied_with_its_journal_last(tmp_path: Path, spool:
     closed(spool, 1)
     record_session(spool, 2)
     copier.copy_all()
-    assert s3.puts[:3] == [name(f"{A}.exec-1.cast"), name(f"{A}.flow"), name(f"{A}.chain")]
+    assert s3.puts[1:4] == [name(f"{A}.exec-1.cast"), name(f"{A}.flow"), name(f"{A}.chain")]
     assert s3.objects[name(f"{A}.flow")] == layout.part_path(tmp_path, A, "flow").read_bytes()
     assert not [key for key in s3.objects if B in key], "an open session is not copied"
 
@@ -82,7 +82,7 @@ def test_a_closed_session_is_copied_with_its_journal_last(tmp_path: Path, spool:
 def test_every_object_is_conditional_checked_encrypted_and_locked(tmp_path: Path, spool: Spool, s3: FakeS3) -> None:
     closed(spool, 1)
     uploader(tmp_path, spool).copy_all()
-    assert len(s3.headers) == 4
+    assert len(s3.headers) == 5
     for headers in s3.headers.values():
         assert headers["if-none-match"] == "*"
         assert headers["x-amz-checksum-sha256"]
@@ -115,12 +115,20 @@ def test_what_is_in_the_bucket_is_a_folder_that_verifies(tmp_path: Path, s3: Fak
         if folder == "sessions":
             pieces += data
         else:
-            (copy / folder).mkdir(parents=True, exist_ok=True)
-            (copy / folder / file).write_bytes(data)
+            place = tmp_path / "b" / folder if folder == keys.KEYS else copy / folder
+            place.mkdir(parents=True, exist_ok=True)
+            (place / file).write_bytes(data)
     (copy / layout.SESSIONS_CHAIN).write_bytes(pieces)
-    result = Recordings(tmp_path / "b").verify(keys.verifier(tmp_path / "a"))
+    result = Recordings(tmp_path / "b").verify(keys.verifier(tmp_path / "b"))
     assert (result.findings, result.sessions) == ((), 2)
     assert len([key for key in s3.objects if "/sessions/" in key]) == 2
+
+
+def test_the_public_keys_are_copied_and_no_private_one(tmp_path: Path, spool: Spool, s3: FakeS3) -> None:
+    uploader(tmp_path, spool).copy_all()
+    (public,) = [key for key in s3.objects if "/keys/" in key]
+    assert public.endswith(".pub")
+    assert (tmp_path / keys.KEYS / keys.PRIVATE).read_bytes() not in s3.objects.values()
 
 
 def test_a_restart_copies_nothing_twice_even_if_its_notes_are_lost(tmp_path: Path, s3: FakeS3) -> None:

@@ -88,6 +88,12 @@ def signer(state: Path, key_arn: str, kms: Kms | None = None) -> keys.DiskSigner
     return keys.DiskSigner(private)
 
 
+def public_files(folder: Path) -> list[Path]:
+    """What of the folder of keys anybody may have, and who verifies needs. Never a private key."""
+    patterns = (keys.PUBLIC, KMS_PUBLIC, DELEGATION)
+    return sorted(path for pattern in patterns for path in folder.glob(pattern.format("*")))
+
+
 def why(error: Exception) -> str:
     """AWS's error code, or the class: the text may quote a signed request."""
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")

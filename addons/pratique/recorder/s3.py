@@ -72,7 +72,9 @@ class Bucket:
         try:
             if self._service is None:
                 self._service = client()
-            self._service.put_object(Key=key, Body=body, ChecksumSHA256=checksum, **self._arguments(now))
+            # S3 wants the algorithm named, too, where an object is locked (API reference, PutObject).
+            named = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": checksum}
+            self._service.put_object(Key=key, Body=body, **named, **self._arguments(now))
         except Exception as error:  # noqa: BLE001 - boto3's errors have no common base
             code = why(error)
             if code not in {"PreconditionFailed", "412"} or not self._is_there(key, checksum):

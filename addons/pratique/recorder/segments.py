@@ -11,6 +11,7 @@ their names), it is a folder that `pratique sessions verify` takes, and its head
 
     PREFIX/CLUSTER/2026-01-31/<session>.flow, .<flow>.events, .<flow>.cast, .chain
     PREFIX/CLUSTER/sessions/000000000000-000000000041.chain
+    PREFIX/CLUSTER/keys/recorder-<id>.pub, recorder-<id>.delegation, kms-<id>.pem
 """
 
 from __future__ import annotations

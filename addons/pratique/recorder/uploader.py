@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pratique.errors import RecordError
-from pratique.recorder import layout
+from pratique.recorder import keys, layout
 from pratique.recorder.chain import Entry, parse_line
+from pratique.recorder.kms import public_files
 from pratique.recorder.s3 import Bucket
 from pratique.recorder.segments import closed_sessions, outlived, pause, signed_piece, upload_order
 from pratique.recorder.spool import Spool
@@ -54,12 +55,14 @@ class Uploader:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root = layout.recordings(state)
+        self._keys_folder = state / keys.KEYS
         self._spool = spool
         self._bucket = bucket
         self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._copied: set[str] = set()
+        self._keys: set[str] = set()
         self._journal = 0
         self._failures = 0
         self._next = 0.0
@@ -82,6 +85,8 @@ class Uploader:
                 continue  # half a line of a crash: that object is asked for once more
             if "session" in note:
                 self._copied.add(note["session"])
+            if "key" in note:
+                self._keys.add(note["key"])
             self._journal = max(self._journal, note.get("journal", 0))
 
     def _note(self, **values: object) -> None:
@@ -141,6 +146,7 @@ class Uploader:
         if self._bucket is None:
             return
         try:
+            self._copy_keys(self._bucket)
             for session in closed_sessions(self._entries()):
                 if session not in self._copied:
                     self._copy(self._bucket, session)
@@ -163,6 +169,14 @@ class Uploader:
     def _entries(self) -> list[Entry]:
         data = (self._root / layout.SESSIONS_CHAIN).read_bytes()
         return [parsed[0] for line in data.split(b"\n")[:-1] if (parsed := parse_line(line))]
+
+    def _copy_keys(self, bucket: Bucket) -> None:
+        """Public keys, and what KMS said of them: with the machine they would be gone, and nothing could be verified."""
+        for path in public_files(self._keys_folder):
+            if path.name not in self._keys:
+                bucket.put_file(bucket.destination.key(keys.KEYS, path.name), path, self._clock())
+                self._keys.add(path.name)
+                self._note(key=path.name)
 
     def _copy(self, bucket: Bucket, session: str) -> None:
         folder = self._root / layout.day_of(session)
