@@ -11,6 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from pratique.cli.exporting import exported
+from pratique.recorder.keys import verifier
+from pratique.recorder.sessions import Recordings
 from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
 from tests.masking.canary import find
@@ -59,6 +62,19 @@ def open_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     yield running
     running.stop()
     assert written(running) == {}
+    text = exports(running.state)
+    assert [test for value, test in leaks.PROBED.items() if find(text, value=value)] == []
+
+
+def exports(state: Path) -> bytes:
+    """Every session as audit events and as HAR, those with a terminal also as a page."""
+    found, check = Recordings(state), verifier(state)
+    parts = []
+    for session in found.ids():
+        has_cast = any(path.suffix == ".cast" for path in found.parts(session))
+        for form in ("audit", "har", "html") if has_cast else ("audit", "har"):
+            parts.append(exported(found, session, form, check, 0.0))
+    return "".join(parts).encode()
 
 
 @pytest.fixture
