@@ -6,20 +6,15 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from pratique.cli.exporting import exported
-from pratique.recorder.keys import verifier
-from pratique.recorder.sessions import Recordings
-from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
 from tests.masking.canary import find
 from tests.process import leaks
 from tests.process.gateway import Gateway
-from tests.process.leaks import OPEN, Probe, written
+from tests.process.leaks import Probe
 from tests.process.streams import V5, WebSocketClient, exec_target
 from tests.process.test_leaks import (
     test_leak_a01_a02_a03_a07_whatever_is_accepted_is_answered_in_json,
@@ -49,32 +44,6 @@ from tests.process.test_leaks_copies import test_leak_d
 
 pytestmark = [pytest.mark.realcluster, pytest.mark.e2e, pytest.mark.timeout(600)]
 POD = "leaks"
-
-
-@pytest.fixture(scope="module")
-def open_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Its policy blocks nothing. The namespace is the one that the tests name."""
-    folder: Path = tmp_path_factory.mktemp("real-leaks")
-    cluster = cast("Sandbox", real.real_cluster(folder))
-    running = Gateway(folder / "gateway", cluster, policy=OPEN, hold=0).start()
-    made = running.behind("POST", "/api/v1/namespaces", {"metadata": {"name": "payments"}})
-    assert made.code in {201, 409}
-    yield running
-    running.stop()
-    assert written(running) == {}
-    text = exports(running.state)
-    assert [test for value, test in leaks.PROBED.items() if find(text, value=value)] == []
-
-
-def exports(state: Path) -> bytes:
-    """Every session as audit events and as HAR, those with a terminal also as a page."""
-    found, check = Recordings(state), verifier(state)
-    parts = []
-    for session in found.ids():
-        has_cast = any(path.suffix == ".cast" for path in found.parts(session))
-        for form in ("audit", "har", "html") if has_cast else ("audit", "har"):
-            parts.append(exported(found, session, form, check, 0.0))
-    return "".join(parts).encode()
 
 
 @pytest.fixture
