@@ -252,4 +252,5 @@ def _prepare(demo: Demo, run: Tour) -> None:
 
 
 def _clean(demo: Demo, run: Tour) -> None:
-    _admin(demo, run, "delete", "namespace", TOUR_NAMESPACE, "--wait=false")
+    """Waits for its end, so that the next tour finds no namespace that is going."""
+    _admin(demo, run, "delete", "namespace", TOUR_NAMESPACE, f"--timeout={CALL_SECONDS // 2:.0f}s")
