@@ -15,6 +15,7 @@ from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
 from tests.masking.canary import find
 from tests.process import leaks
+from tests.process.conftest import probe  # noqa: F401 - the same fixture, of this folder's gateway
 from tests.process.gateway import Gateway
 from tests.process.leaks import OPEN, written
 

@@ -21,17 +21,8 @@ from tests.process.reviewing import Reviewer, wait_for
 
 pytestmark = [pytest.mark.realcluster, pytest.mark.e2e, pytest.mark.timeout(600)]
 
-POLICY = """
-apiVersion: pratique/v1
-kind: Policy
-metadata: {name: e2e}
-spec:
-  subjects: ["*"]
-  rules:
-    - {name: discover, verbs: ["*"], nonResourceURLs: ["*"], action: Allow}
-    - {name: all, verbs: ["*"], apiGroups: ["*"], resources: ["*/*"], action: Allow}
-    - {name: asks, verbs: [delete, deletecollection, patch, update], apiGroups: ["", apps], resources: [configmaps, deployments, namespaces], action: RequireApproval, message: a person decides}
-    - {name: soon, verbs: [delete], apiGroups: [""], resources: [services], action: RequireApproval, approval: {expiresAfter: 1s}}
+POLICY = f"""{real.EVERYTHING}    - {{name: asks, verbs: [delete, deletecollection, patch, update], apiGroups: ["", apps], resources: [configmaps, deployments, namespaces], action: RequireApproval, message: a person decides}}
+    - {{name: soon, verbs: [delete], apiGroups: [""], resources: [services], action: RequireApproval, approval: {{expiresAfter: 1s}}}}
 """
 DEPLOYMENT = f"""
 apiVersion: apps/v1

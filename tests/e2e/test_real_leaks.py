@@ -47,13 +47,6 @@ POD = "leaks"
 
 
 @pytest.fixture
-def probe(open_gateway: Gateway) -> Iterator[Probe]:
-    made = Probe(open_gateway)
-    yield made
-    made.check()
-
-
-@pytest.fixture
 def pod(probe: Probe) -> Iterator[str]:
     """A pod that says the probe's value: in its log, and as a file."""
     name = f"{POD}-{secrets.token_hex(3)}"

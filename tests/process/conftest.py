@@ -9,7 +9,7 @@ import pytest
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
 from tests.process.cluster import FakeCluster
 from tests.process.gateway import FAULTS, UNRULY, Gateway
-from tests.process.leaks import OPEN, written
+from tests.process.leaks import OPEN, Probe, written
 from tests.process.starts import Starts
 
 
@@ -36,6 +36,13 @@ def open_gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> 
     yield running
     running.stop()
     assert written(running) == {}
+
+
+@pytest.fixture
+def probe(open_gateway: Gateway) -> Iterator[Probe]:
+    made = Probe(open_gateway)
+    yield made
+    made.check()
 
 
 @pytest.fixture(scope="session")

@@ -209,6 +209,7 @@ def test_f13_a_client_that_leaves_while_we_connect_sends_nothing(
         with before_fake.connect() as sock:
             sock.sendall(before_fake.head(f"GET {target}"))
             assert arrived.wait(30)
+        assert before_fake.call("GET", "/nonsense").code == 403  # it has had the time to see that the other is gone
         go.set()
     with H2Client(before_fake) as client:
         if protocol == "http2":

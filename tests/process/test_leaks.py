@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,13 +22,6 @@ pytestmark = pytest.mark.process
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-
-
-@pytest.fixture
-def probe(open_gateway: Gateway) -> Iterator[Probe]:
-    made = Probe(open_gateway)
-    yield made
-    made.check()
 
 
 # --- A: representations ---

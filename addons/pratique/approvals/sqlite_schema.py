@@ -81,6 +81,7 @@ class _Detail(msgspec.Struct, frozen=True):
 # Nobody decided about an expired pending one; its body goes, or refused floods would fill the disk. The rest stays.
 EXPIRE = """
 UPDATE approvals SET
+  summary = CASE state WHEN 'pending' THEN json_remove(summary, '$.effect') ELSE summary END,
   detail = CASE state WHEN 'pending' THEN '{}' ELSE detail END,
   state = 'expired', closed_at = :now
 WHERE state IN ('pending', 'approved') AND expires_at <= :now

@@ -51,10 +51,8 @@ def mask(  # noqa: PLR0917 - click calls it by name
 
 def _attributes(target: str) -> RequestAttributes:
     attributes = request_attributes("GET", target.encode("utf-8", "surrogateescape"))
-    if not target.startswith("/") or attributes.error:
-        raise PratiqueError(
-            f"`{target}` is no URL path: {attributes.error or 'it begins with `/`'}. Example: /api/v1/secrets"
-        )
+    if attributes.error:
+        raise PratiqueError(f"`{target}` is no URL path: {attributes.error}. Example: /api/v1/secrets")
     return attributes
 
 
