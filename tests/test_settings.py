@@ -10,7 +10,7 @@ from mitmproxy import addons, options
 from mitmproxy.addons import dumper, keepserving, readfile, termlog
 from mitmproxy.test import taddons
 
-from pratique import settings
+from pratique import guarded_options, settings
 from pratique.errors import StartError
 
 # Options of mitmproxy 12.2 that an operator may set as they please, with what makes each harmless.
@@ -79,16 +79,24 @@ def test_the_defaults_start(opts: options.Options) -> None:
 
 def test_every_option_of_mitmproxy_is_judged(opts: options.Options) -> None:
     """An upgrade that brings a new one (12.3 brought a foreign CA) fails here until somebody has looked at it."""
-    tables = {name for name, *_ in (*settings.FORCED, *settings.REQUIRED, *settings.ONE_OF, *settings.FROM_CLUSTER)}
+    tables = {
+        name
+        for name, *_ in (
+            *guarded_options.FORCED,
+            *guarded_options.REQUIRED,
+            *guarded_options.ONE_OF,
+            *guarded_options.FROM_CLUSTER,
+        )
+    }
     harmless = set().union(*HARMLESS.values())
     known = {name for name in opts.keys() if not name.startswith("pratique_")}  # noqa: SIM118 - no dict
     assert tables & harmless == set()
     assert known == tables | harmless
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in settings.REQUIRED])
+@pytest.mark.parametrize("name", [name for name, *_ in guarded_options.REQUIRED])
 def test_a_required_option_set_otherwise_is_refused(opts: options.Options, name: str) -> None:
-    wanted = next(value for other, value, _ in settings.REQUIRED if other == name)
+    wanted = next(value for other, value, _ in guarded_options.REQUIRED if other == name)
     set_raw(opts, name, wrong_value(opts, name, wanted))
     for refuse in (settings.force, settings.check):
         with pytest.raises(StartError) as refused:
@@ -97,9 +105,9 @@ def test_a_required_option_set_otherwise_is_refused(opts: options.Options, name:
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in settings.FORCED])
+@pytest.mark.parametrize("name", [name for name, *_ in guarded_options.FORCED])
 def test_a_forced_option_is_set_and_refused_otherwise(opts: options.Options, name: str) -> None:
-    wanted = next(value for other, value, _ in settings.FORCED if other == name)
+    wanted = next(value for other, value, _ in guarded_options.FORCED if other == name)
     settings.force(opts)
     assert getattr(opts, name) == wanted
     set_raw(opts, name, wrong_value(opts, name, wanted))
@@ -108,10 +116,10 @@ def test_a_forced_option_is_set_and_refused_otherwise(opts: options.Options, nam
             refuse(opts)
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in settings.FORCED])
+@pytest.mark.parametrize("name", [name for name, *_ in guarded_options.FORCED])
 def test_a_forced_option_given_with_mitmproxys_own_default_is_refused_too(opts: options.Options, name: str) -> None:
     """Somebody who writes it down means it."""
-    wanted = next(value for other, value, _ in settings.FORCED if other == name)
+    wanted = next(value for other, value, _ in guarded_options.FORCED if other == name)
     default = opts.default(name)
     if default == wanted:
         set_raw(opts, name, default)
@@ -122,7 +130,7 @@ def test_a_forced_option_given_with_mitmproxys_own_default_is_refused_too(opts: 
         settings.force(opts)
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in settings.FROM_CLUSTER])
+@pytest.mark.parametrize("name", [name for name, *_ in guarded_options.FROM_CLUSTER])
 def test_what_the_cluster_document_says_cannot_be_said_again(opts: options.Options, name: str) -> None:
     set_raw(opts, name, opts.default(name))  # `--mode regular` is mitmproxy's default
     with pytest.raises(StartError, match=f"`{name}` must not be set"):
