@@ -17,7 +17,7 @@ from tests import bench
 from tests.bench import report
 from tests.bench.meter import Meter
 
-RUNNER = {"__main__", "meter", "report"}
+RUNNER = {"__main__", "load", "meter", "report"}
 
 
 def names() -> list[str]:

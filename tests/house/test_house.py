@@ -20,6 +20,8 @@ MAY_IMPORT_MITMPROXY = {
     "exchange.py",
     "cli/run.py",
     "cli/web.py",
+    "launcher/dispatch.py",
+    "launcher/master.py",
     "interlock/connections.py",
     "interlock/http2.py",
     "interlock/layers.py",

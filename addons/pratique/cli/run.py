@@ -1,4 +1,4 @@
-"""I/O: `pratique run`, the service form: mitmproxy's own master with the addons added natively, so that no file is watched."""
+"""I/O: `pratique run`, the service form: a master of ours with the addons added natively, so that no file is watched."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from mitmproxy import exceptions, options, optmanager
 from mitmproxy.tools import cmdline
-from mitmproxy.tools.dump import DumpMaster
 
 from pratique import settings
 from pratique.bundle import Bundle, start_or_exit
 from pratique.errors import StartError
+from pratique.launcher.master import GatewayMaster
 
 QUIET = ("asyncio", "hpack", "tornado", "quic", "botocore", "boto3", "urllib3")
 
@@ -30,7 +30,7 @@ async def _serve(arguments: list[str]) -> int:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     opts = options.Options()
-    owner = DumpMaster(opts, with_dumper=False)
+    owner = GatewayMaster(opts)
     settings.add_options(opts)
     bundle = Bundle()
     _parse(opts, _translated(arguments))
@@ -74,14 +74,14 @@ def _parse(opts: options.Options, arguments: list[str]) -> None:
         raise SystemExit(f"pratique: {error}") from None
 
 
-def _stop_on_signals(owner: DumpMaster) -> None:
+def _stop_on_signals(owner: GatewayMaster) -> None:
     """Not by `loop.add_signal_handler`.
 
     It sends a signal through the pipe that also wakes the loop, and loses it where that is full: a busy loop with some
     280 wake-ups waiting ignored SIGTERM.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: owner.shutdown())
+        signal.signal(number, lambda *_: owner.shutdown())  # type: ignore[no-untyped-call]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 

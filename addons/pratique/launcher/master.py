@@ -1,0 +1,56 @@
+"""The service form's own master: cached dispatch, and of mitmproxy's addons those that a reverse proxy needs.
+
+The others are not in the chain, but their options are known: `pratique.settings` refuses by name and reason those that would
+open the gateway. Log records do not walk the chain (`add_log` has been deprecated since mitmproxy 9).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mitmproxy import addonmanager, addons, master, options
+from mitmproxy.addons import (
+    block,
+    core,
+    disable_h2c,
+    errorcheck,
+    keepserving,
+    proxyserver,
+    readfile,
+    script,
+    termlog,
+    tlsconfig,
+)
+
+from pratique.launcher.dispatch import CachedDispatch
+
+NEEDED = (
+    core.Core,  # options and their checks
+    block.Block,  # connections from public addresses, unless the operator says so
+    disable_h2c.DisableH2C,
+    proxyserver.Proxyserver,  # listeners and connections
+    script.ScriptLoader,  # the operator's own scripts (-s)
+    tlsconfig.TlsConfig,  # the gateway's certificate, and the check of the cluster's
+)
+
+
+class GatewayMaster(master.Master):
+    """Needs a running event loop, as mitmproxy's."""
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts)
+        self._legacy_log_events.uninstall()
+        self.addons = CachedDispatch(self)
+        self._termlog_addon = termlog.TermLog()
+        self.addons.add(self._termlog_addon, *self._needed(), errorcheck.ErrorCheck())  # type: ignore[no-untyped-call]
+
+    def _needed(self) -> list[Any]:
+        """In mitmproxy's order; of the others only the options are made known."""
+        needed = list[Any]()
+        loader = addonmanager.Loader(self)
+        for addon in (*addons.default_addons(), keepserving.KeepServing(), readfile.ReadFileStdin()):
+            if isinstance(addon, NEEDED):
+                needed.append(addon)
+            elif load := getattr(addon, "load", None):
+                load(loader)
+        return needed
