@@ -49,6 +49,7 @@ from pratique.masking.operations import mask_operations
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
+from pratique.recorder.layout import worker_state
 from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
 
@@ -147,7 +148,7 @@ class Bundle:
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
-        storage = Storage(state, cluster, owner.options)
+        storage = Storage(worker_state(state, owner.options.pratique_worker), cluster, owner.options)
         recorder = Recorder(
             storage.spool,
             cluster,
@@ -238,7 +239,7 @@ def _make_state(state: Path) -> None:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = state / ".writable"
         probe.write_bytes(b"pratique")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another worker's, perhaps
     except OSError as error:
         raise StartError(f"the state folder `{state}` cannot be written: {error.strerror}") from None
 

@@ -49,6 +49,14 @@ OPTIONS = (
         "empty means `.pratique` in the working directory; without a writable folder the gateway does not start",
     ),
     Setting(
+        "pratique_worker",
+        int,
+        0,
+        "",
+        "Which of several processes this is. Set by `pratique run --workers N`; not to be set by hand.",
+        "0 is the only one, or the first: it serves the reviewers' page and sends notifications",
+    ),
+    Setting(
         "pratique_hold",
         int,
         45,

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from pratique.cli.run import _stop_on_signals
+from pratique.cli.run import _stop_on_signals, run
 
 
 @pytest.fixture
@@ -38,3 +38,10 @@ def test_a_signal_is_not_lost_while_the_loop_has_more_to_do_than_its_pipe_holds(
         await asyncio.wait_for(stopped.wait(), 10)
 
     asyncio.run(busy())
+
+
+@pytest.mark.parametrize("count", ["0", "65", "-1", "many", ""])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(count, capsys):
+    with pytest.raises(SystemExit) as raised:
+        run(["--workers", count])
+    assert "--workers" in str(raised.value) + capsys.readouterr().err

@@ -22,7 +22,7 @@ from mitmproxy import ctx, hooks, http
 from pratique.approvals.admin.api import Context
 from pratique.approvals.admin.keys import certificate_for, link_key
 from pratique.approvals.admin.links import Links
-from pratique.approvals.admin.server import Address, AdminServer, tls_from
+from pratique.approvals.admin.server import Address, AdminServer, page_of, tls_from
 from pratique.approvals.claims import claims_of
 from pratique.approvals.desk import Desk
 from pratique.approvals.holding import Held, Holding
@@ -110,14 +110,19 @@ class Approvals:
 
     def running(self) -> None:
         """What fails here ends the process before a request is served."""
+        first = ctx.options.pratique_worker == 0
         try:
-            self._start_admin()
+            if first:
+                self._start_admin()
+            elif ctx.options.pratique_admin:
+                self._url = page_of(self._state)
         except StartError as error:
             sys.stderr.write(f"pratique: {error}\n")
             ctx.master.should_exit.set()
             sys.exit(1)
         notifier = Notifier(self._store, self._outbox, lambda: self._documents().webhooks, self._link)
-        self._tasks = [asyncio.create_task(work) for work in (self._withdraw(), self._prune(), notifier.run())]
+        works = [self._withdraw(), self._prune(), notifier.run()] if first else [self._withdraw()]
+        self._tasks = [asyncio.create_task(work) for work in works]
 
     def done(self) -> None:
         for task in self._tasks:

@@ -72,11 +72,11 @@ def _brief(event: Any) -> dict[str, str]:
 
 
 def records(state: Path) -> Iterator[Record]:
-    """Every record of every session, in the order of the journals."""
-    folder = layout.recordings(state)
-    if not folder.is_dir():
+    """Every record of every session, of every worker, in the order of its journals."""
+    folders = [folder for each in layout.states(state) if (folder := layout.recordings(each)).is_dir()]
+    if not folders:
         raise RecordError(f"no recordings in `{state}`. Name the gateway's state folder with --state")
-    for path in sorted(folder.glob(f"*/*{layout.CHAIN_SUFFIX}")):
+    for path in (path for folder in folders for path in sorted(folder.glob(f"*/*{layout.CHAIN_SUFFIX}"))):
         with path.open("rb") as file:
             for line in file:
                 parsed = parse_line(line.rstrip(b"\n"))

@@ -17,7 +17,7 @@ from pratique.cli.asked import Asked, request
 from pratique.errors import FramingError, RecordError
 from pratique.recorder.flowfile import decode, scan
 from pratique.recorder.layout import FLOW
-from pratique.recorder.sessions import Recordings
+from pratique.recorder.sessions import located
 
 _LENGTH = re.compile(rb"[0-9]{1,12}:")
 # They spoke of the bytes on the wire; what is kept is the content.
@@ -45,8 +45,7 @@ def of_file(data: bytes, name: str) -> Iterator[tuple[str, Asked]]:
 
 def of_session(state: Path, prefix: str) -> Iterator[tuple[str, Asked]]:
     """Each request of the one session whose id begins with `prefix`, once. RecordError."""
-    found = Recordings(state)
-    session = found.find(prefix)
+    found, session = located(state, prefix)
     entries = [entry for entry in found.timeline(session) if entry.part == FLOW]
     if not entries:
         raise RecordError(f"session `{session}` has no requests")

@@ -10,7 +10,7 @@ import click
 from pratique.cli.output import output_option, state_option
 from pratique.errors import RecordError
 from pratique.recorder.layout import FLOW
-from pratique.recorder.sessions import Recordings
+from pratique.recorder.sessions import located
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -32,8 +32,7 @@ def replay(  # noqa: PLR0917 - click passes them by name
 
     With --against, re-send its reads to a test cluster (through a gateway, where the kubeconfig says so) and compare.
     """
-    found = Recordings(state)
-    identifier = found.find(session)
+    found, identifier = located(state, session)
     if against is not None:
         if options:
             raise click.UsageError(f"`{options[0]}` is an option of mitmweb, which --against does not open")

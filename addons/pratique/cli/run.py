@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -15,17 +16,35 @@ from mitmproxy.tools import cmdline
 from pratique import settings
 from pratique.bundle import Bundle, start_or_exit
 from pratique.errors import StartError
+from pratique.launcher import workers
 from pratique.launcher.master import GatewayMaster
 
 QUIET = ("asyncio", "hpack", "tornado", "quic", "botocore", "boto3", "urllib3")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM or SIGINT. `arguments`: `--policies DIR`, `--state DIR`, and mitmdump's own options."""
-    return asyncio.run(_serve(list(arguments)))
+    """Serve until SIGTERM or SIGINT. `arguments`: `--policies DIR`, `--state DIR`, `--workers N`, and mitmdump's own options."""
+    count, rest = _workers(list(arguments))
+    where = workers.place()
+    if where is not None:
+        rest += ["--set", f"pratique_worker={where.index}"]
+        return asyncio.run(_serve(rest, where), loop_factory=workers.SharedPortLoop)
+    if count > 1:
+        return workers.Supervisor(count, [sys.executable, "-m", "pratique.cli.run", *rest]).run()
+    return asyncio.run(_serve(rest))
 
 
-async def _serve(arguments: list[str]) -> int:
+def _workers(arguments: list[str]) -> tuple[int, list[str]]:
+    """How many, and the other arguments."""
+    own, rest = argparse.ArgumentParser(prog="pratique run", add_help=False, allow_abbrev=False), arguments
+    own.add_argument("--workers", type=int, default=1)
+    given, rest = own.parse_known_args(rest)
+    if not 1 <= given.workers <= workers.MAX_WORKERS:
+        raise SystemExit(f"pratique: --workers must be 1 to {workers.MAX_WORKERS}")
+    return given.workers, rest
+
+
+async def _serve(arguments: list[str], where: workers.Place | None = None) -> int:
     logging.getLogger().setLevel(logging.INFO)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -36,6 +55,8 @@ async def _serve(arguments: list[str]) -> int:
     _parse(opts, _translated(arguments))
     start_or_exit(bundle, owner)
     owner.addons.add(bundle)
+    if where is not None:
+        owner.addons.add(workers.Ready(where, owner.shutdown))
     _stop_on_signals(owner)
     await owner.run()
     return 0

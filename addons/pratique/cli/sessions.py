@@ -18,11 +18,11 @@ from pratique.cli.exporting import exported
 from pratique.cli.output import STYLES, console, output_option, print_json, state_option, table, time_of
 from pratique.errors import RecordError
 from pratique.kube.status import harmless
+from pratique.recorder import layout
 from pratique.recorder.filters import Filter, matches, moment
 from pratique.recorder.index import Index, SessionRow
 from pratique.recorder.keys import verifier
-from pratique.recorder.layout import recordings
-from pratique.recorder.sessions import Anchor, Recordings, Verification
+from pratique.recorder.sessions import Anchor, Recordings, Verification, located
 from pratique.recorder.terminal import RESET, TerminalFilter, pauses
 from pratique.recorder.timeline import Row, rfc3339, rows, tally
 
@@ -57,10 +57,17 @@ def _filter(since: str, until: str, verdict: str | None, **wanted: Any) -> Filte
     return Filter(since=begin, until=end, verdict=verdict or "", **wanted)
 
 
-def _recordings(state: Path) -> Recordings:
-    if not recordings(state).is_dir():
+def _states(state: Path) -> list[Path]:
+    """Of every worker."""
+    found = [each for each in layout.states(state) if layout.recordings(each).is_dir()]
+    if not found:
         raise RecordError(f"no recordings in `{state}`. Name the gateway's state folder with --state")
-    return Recordings(state)
+    return found
+
+
+def _located(state: Path, session: str) -> tuple[Recordings, str]:
+    _states(state)
+    return located(state, session)
 
 
 @click.group()
@@ -74,10 +81,12 @@ def sessions() -> None:
 @output_option
 def list_(state: Path, output: str, **wanted: Any) -> None:
     """Sessions, newest first; with filters, those with a request that matches."""
-    _recordings(state)
-    with Index(state) as index:
-        index.catch_up()
-        found = index.sessions(_filter(**wanted))
+    asked, found = _filter(**wanted), list[SessionRow]()
+    for each in _states(state):
+        with Index(each) as index:
+            index.catch_up()
+            found += index.sessions(asked)
+    found.sort(key=lambda row: row.session, reverse=True)
     if output == "json":
         print_json([_as_json(row) for row in found])
         return
@@ -123,8 +132,8 @@ def timeline(found: Recordings, session: str) -> list[Row]:
 @output_option
 def show(session: str, state: Path, output: str, **wanted: Any) -> None:
     """The timeline of one session: request, verdict, rule, status, duration, approval."""
-    found = _recordings(state)
-    identifier, asked = found.find(session), _filter(**wanted)
+    found, identifier = _located(state, session)
+    asked = _filter(**wanted)
     chosen = {
         entry.n for entry in found.timeline(identifier) if entry.record and matches(asked, entry.record, entry.time)
     }
@@ -207,14 +216,20 @@ def _shown(row: Row) -> tuple[object, ...]:
 @output_option
 def verify(session: str, state: Path, keys: tuple[Path, ...], anchor: str, output: str) -> None:
     """Find any changed, removed, reordered or truncated record and any missing session. Exit 1 if a change is proved."""
-    found = _recordings(state)
-    wanted = found.find(session) if session else ""
-    result = found.verify(verifier(state, *keys), session=wanted, anchor=_anchor(anchor))
+    known, checked = _anchor(anchor), list[Verification]()
+    for each in _states(state):
+        found = Recordings(each)
+        if session and not found.named(session):
+            continue
+        wanted = found.find(session) if session else ""
+        checked.append(found.verify(verifier(each, *keys), session=wanted, anchor=known if not checked else None))
+    if not checked:
+        located(state, session)  # says that there is none
     if output == "json":
-        print_json(_verified(result))
+        print_json(_verified(checked))
     else:
-        _say(result)
-    sys.exit(0 if result.ok else 1)
+        _say(checked)
+    sys.exit(0 if all(result.ok for result in checked) else 1)
 
 
 def _anchor(text: str) -> Anchor | None:
@@ -226,25 +241,38 @@ def _anchor(text: str) -> Anchor | None:
     return Anchor(int(number), digest)
 
 
-def _verified(result: Verification) -> dict[str, Any]:
+def _verified(checked: list[Verification]) -> dict[str, Any]:
+    """`head` is the first worker's, `heads` are all workers'."""
     findings = [
         {"change": str(each.change), "session": each.session, "file": each.file, "entry": each.n,
          "message": each.message, "provesChange": each.proves_change}
-        for each in result.findings
+        for result in checked for each in result.findings
     ]  # fmt: skip
-    head = f"{result.head.n}:{result.head.hash}" if result.head else None
-    return {"ok": result.ok, "sessions": result.sessions, "records": result.records, "head": head, "findings": findings}
+    heads = [_head(result) for result in checked]
+    return {
+        "ok": all(result.ok for result in checked),
+        "sessions": sum(result.sessions for result in checked),
+        "records": sum(result.records for result in checked),
+        "head": heads[0],
+        "heads": heads,
+        "findings": findings,
+    }
 
 
-def _say(result: Verification) -> None:
+def _head(result: Verification) -> str | None:
+    return f"{result.head.n}:{result.head.hash}" if result.head else None
+
+
+def _say(checked: list[Verification]) -> None:
     said = console()
-    for finding in result.findings:
+    for finding in (finding for result in checked for finding in result.findings):
         style = "red" if finding.proves_change else "yellow"
         said.print(Text(harmless(str(finding)), style=style))
-    word = "[green]ok[/]" if result.ok else "[red]NOT ok[/]"
-    said.print(f"{word}: {result.sessions} sessions, {result.records} records")
-    if result.head:
-        said.print(f"head {result.head.n}:{result.head.hash}", markup=False)
+    word = "[green]ok[/]" if all(result.ok for result in checked) else "[red]NOT ok[/]"
+    sessions_, records = sum(result.sessions for result in checked), sum(result.records for result in checked)
+    said.print(f"{word}: {sessions_} sessions, {records} records")
+    for head in filter(None, map(_head, checked)):
+        said.print(f"head {head}", markup=False)
 
 
 @sessions.command()
@@ -254,8 +282,7 @@ def _say(result: Verification) -> None:
 @click.option("--idle", type=click.FloatRange(0), default=IDLE_SECONDS, help="Longest pause, in seconds.")
 def play(session: str, state: Path, speed: float, idle: float) -> None:
     """Play the recorded terminals of a session. In a pipe: their text at once, without control sequences."""
-    found = _recordings(state)
-    identifier = found.find(session)
+    found, identifier = _located(state, session)
     casts = [row for row in timeline(found, identifier) if row.cast]
     if not casts:
         raise RecordError("this session has no recorded terminal. `pratique sessions show` lists its requests")
@@ -292,8 +319,7 @@ def _play(found: Recordings, session: str, row: Row, speed: float, idle: float) 
 )
 def export(session: str, state: Path, form: str, to: Path | None) -> None:
     """A session as audit.k8s.io/v1 events (JSON lines), as HAR, or as one HTML page that can be sent."""
-    found = _recordings(state)
-    identifier = found.find(session)
+    found, identifier = _located(state, session)
     if form == "html" and to is None and sys.stdout.isatty():
         to = Path(f"{identifier}.html")
     text = exported(found, identifier, form, verifier(state), time.time())

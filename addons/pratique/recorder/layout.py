@@ -1,6 +1,6 @@
 """Names and places of recordings below the state folder.
 
-Belongs here: session ids, part names, file names. Pure: nothing is opened, time and randomness are arguments.
+Belongs here: session ids, part names, file names. Nothing is opened, time and randomness are arguments; `states` looks which folders there are.
 
 ::
 
@@ -13,6 +13,7 @@ Belongs here: session ids, part names, file names. Pure: nothing is opened, time
     STATE/recordings/2026-01-31/<session>.<id>.cast   asciicast v2 of one exec
     STATE/recordings/2026-01-31/<session>.<id>.events JSON lines of one watch or log
     STATE/recordings/2026-01-31/<file>.tail           what a crash left unfinished
+    STATE/workers/1/{keys,recordings}/                the same of the second worker
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from pratique.errors import RecordError
 
 RECORDINGS = "recordings"
+WORKERS = "workers"
 SESSIONS_CHAIN = "sessions.chain"
 INDEX = "index.sqlite"
 LOCK = ".lock"
@@ -88,6 +90,17 @@ def cast_part(flow: str) -> str:
 def day_of(session: str) -> str:
     """The folder of a session: the UTC day of its id, `2026-01-31`."""
     return f"{session[:4]}-{session[4:6]}-{session[6:8]}"
+
+
+def worker_state(state: Path, worker: int) -> Path:
+    """The state folder that a worker's recordings and their key are in: each has a chain of its own."""
+    return state / WORKERS / str(worker) if worker else state
+
+
+def states(state: Path) -> list[Path]:
+    """Every folder that recordings of this gateway are in, the first worker's first."""
+    others = (state / WORKERS).glob("*/" + RECORDINGS)
+    return [state, *sorted((path.parent for path in others), key=lambda path: path.name.zfill(3))]
 
 
 def recordings(state: Path) -> Path:

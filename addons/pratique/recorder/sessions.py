@@ -117,11 +117,15 @@ class Recordings:
 
     def find(self, prefix: str) -> str:
         """The one session whose id, or its random tail, begins with `prefix`."""
-        hits = [item for item in self.ids() if item.startswith(prefix) or item.partition("-")[2].startswith(prefix)]
+        hits = self.named(prefix)
         if len(hits) != 1:
             what = "no session" if not hits else f"{len(hits)} sessions"
             raise RecordError(f"`{prefix}` names {what}. Take an id from `pratique sessions list`")
         return hits[0]
+
+    def named(self, prefix: str) -> list[str]:
+        """Every session whose id, or its random tail, begins with `prefix`."""
+        return [item for item in self.ids() if item.startswith(prefix) or item.partition("-")[2].startswith(prefix)]
 
     def _journal(self, session: str) -> bytes:
         try:
@@ -286,3 +290,13 @@ def _check_anchor(seen: Walk, anchor: Anchor | None) -> None:
         seen.note(Change.TRUNCATED, f"entry {anchor.n}, which was noted elsewhere, is gone", anchor.n)
     elif hashes[anchor.n] != anchor.hash:
         seen.note(Change.REPLACED, "the entry is not the one that was noted elsewhere", anchor.n)
+
+
+def located(state: Path, prefix: str) -> tuple[Recordings, str]:
+    """The recordings, of whichever worker, that hold the one session whose id begins with `prefix`, and its id. RecordError."""
+    everywhere = [Recordings(each) for each in layout.states(state)]
+    holding = [each for each in everywhere if each.named(prefix)]
+    if len(holding) > 1:
+        raise RecordError(f"more than one session begins with `{prefix}`. Give more of it")
+    found = (holding or everywhere)[0]
+    return found, found.find(prefix)

@@ -118,6 +118,14 @@ class AdminServer:
         beside.replace(self._file)
 
 
+def page_of(state: Path) -> str:
+    """Where the process serves that has the listener; "" where none has had it."""
+    try:
+        return str(json.loads((state / FILE_NAME).read_text(encoding="utf-8"))["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def tls_from(pem: Path) -> ssl.SSLContext:
     """A server's context from a PEM with chain and key. Raises StartError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
