@@ -193,7 +193,7 @@ def test_verify_is_ok_for_what_was_not_touched_and_prints_the_head(run, run_json
     assert text.splitlines()[0] == "ok: 2 sessions, 12 records"
     head = text.splitlines()[1].removeprefix("head ")
     shown = run_json("sessions", "verify", "--state", recorded, "--anchor", head)
-    assert shown == {"ok": True, "sessions": 2, "records": 12, "head": head, "findings": []}
+    assert shown == {"ok": True, "sessions": 2, "records": 12, "head": head, "heads": [head], "findings": []}
     assert run_json("sessions", "verify", SESSION, "--state", recorded)["records"] == 11
 
 
