@@ -57,7 +57,7 @@ def event(kind: str, document: Any) -> bytes:
         ("A2", "application/yaml", f"data:\n  password: {b64()}\n".encode()),
         ("A2", "text/yaml", f"data:\n  password: {b64()}\n".encode()),
         ("A3", "application/cbor", b"\xd9\xd9\xf7" + VALUE.encode()),
-        ("A8", "application/gzip", gzip.compress(VALUE.encode())),
+        ("A8", "application/gzip", gzip.compress(VALUE.encode(), mtime=0)),
         ("-", "", b"whatever"),
         ("-", "application/json", b"k8s\0" + VALUE.encode()),
         ("-", "application/json", json.dumps(secret()).encode()[:-5]),
