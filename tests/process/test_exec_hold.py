@@ -44,14 +44,19 @@ RECORDING = {
 
 @pytest.fixture(scope="module")
 def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """LIMIT requests of a client may be open; `hasty` is never held, `mayfly` is revoked by a test."""
+    """LIMIT requests of a client may be open; `hasty` is never held, `brief` a second, `mayfly` is revoked by a test.
+
+    With code that raises where a request asks for it (faults.py).
+    """
     running = Gateway(
         tmp_path_factory.mktemp("exec-hold"),
         sandbox,
         policy=POLICY,
         hold=45,
-        clients=("agent", "hasty", "mayfly"),
-        holds={"hasty": 0},
+        form="mitmdump",
+        scripts=[FAULTS],
+        clients=("agent", "hasty", "brief", "mayfly"),
+        holds={"hasty": 0, "brief": 1},
         documents={"recording.yaml": json.dumps(RECORDING)},
         options=["--set", f"pratique_streams={LIMIT}"],
     )
@@ -161,22 +166,22 @@ def test_expired_it_is_told_so(gateway: Gateway) -> None:
     assert [one for one in gateway.seen("attach") if "stderr=true" in one.uri and POD in one.uri] == []
 
 
-def test_when_the_hold_ends_it_is_told_to_repeat_the_command(
-    make_gateway: Callable[..., Gateway], sandbox: Sandbox
-) -> None:
-    """One process: the hold's end, and what is told when the gateway stops while another waits."""
-    gateway = make_gateway(policy=POLICY, hold=1, options=["--set", "pratique_exec_hold=1"]).start()
-    session = websocket(gateway, shell("echo out", "hold-ends")).finish()
+def test_when_the_hold_ends_it_is_told_to_repeat_the_command(gateway: Gateway, alice: Reviewer) -> None:
+    """A program that shows its lines to nobody is held no longer than for any other request."""
+    program = [("User-Agent", "runner/v1.2.3 (linux/amd64) kubernetes/abcdef0")]
+    target = shell("echo out", "hold-ends")
+    session = WebSocketClient(gateway, target, more=program, client="brief").finish()
+    assert b"waits up to 1 s for approval" in session.output(2)
     assert session.status["reason"] == "ApprovalPending"
     assert "Repeat exactly the same request after approval" in session.status["message"]
-    alice = Reviewer(gateway, "alice")
     alice.decide("hold-ends")
-    again = websocket(gateway, shell("echo out", "hold-ends")).finish()
+    again = WebSocketClient(gateway, target, more=program, client="brief").finish()
     assert (again.output(1), again.output(2)) == (b"out\n", b"")
-    assert len(gateway.seen("hold-ends")) == 1
-    gateway.options[-1] = "pratique_exec_hold=300"
-    gateway.stop()
-    gateway.start()
+    assert len(sent(gateway, "hold-ends")) == 1
+
+
+def test_a_gateway_that_stops_tells_what_waits(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(policy=POLICY).start()
     waiting = websocket(gateway, shell("echo out", "gateway-stops"))
     over_spdy = SpdyClient(gateway, shell("echo out", "gateway-stops-too"), more=[KUBECTL])
     streams = over_spdy.open("error", "stdin", "stdout", "stderr")
@@ -191,6 +196,7 @@ def test_when_the_hold_ends_it_is_told_to_repeat_the_command(
     assert (waiting.status["reason"], waiting.closed) == ("ServiceUnavailable", 1000)
     assert json.loads(over_spdy.output(streams["error"]))["reason"] == "ServiceUnavailable"
     assert gateway.seen("gateway-stops") + gateway.seen("gateway-stops-too") == []
+    assert len(parts(gateway, "ended by the gateway")) == 2
     assert Recordings(gateway.state).verify(verifier(gateway.state)).ok
 
 
@@ -270,6 +276,27 @@ def test_what_the_cluster_answers_instead_of_101_is_told_as_a_status(gateway: Ga
     assert 'the cluster answered the upgrade with 404: pods "no-such-pod" not found' in session.status["message"]
     assert session.closed == 1000
     assert len(gateway.seen("no-such-pod")) == 1
+
+
+def test_bypass_5_13_another_pod_of_that_name_is_asked_about_anew(gateway: Gateway, alice: Reviewer) -> None:
+    spec = {"containers": [{"name": "c", "image": "busybox:1.35"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "replaced"}, "spec": spec}
+    pods = "/api/v1/namespaces/payments/pods"
+    assert gateway.behind("POST", pods, pod).code == 201
+    session = websocket(gateway, exec_target("replaced", "sh", "-c", "cat", streams=ALL))
+    session.send(b"\x00typed early\n", b"\xff\x00")
+    session.wait_for(b"\n", 2)
+    first = alice.find("Pod payments/replaced")
+    gateway.behind("DELETE", f"{pods}/replaced?gracePeriodSeconds=0")
+    wait_for(lambda: gateway.behind("GET", f"{pods}/replaced").code == 404)
+    assert gateway.behind("POST", pods, pod).code == 201
+    assert alice.decide("Pod payments/replaced") == first
+    wait_for(lambda: [row for row in alice.rows() if "replaced" in row["words"] and row["id"] != first])
+    second = alice.find("Pod payments/replaced")
+    session.wait_for(f"for approval {second}".encode(), 2)
+    assert gateway.seen("replaced/exec") == []
+    alice.decide("Pod payments/replaced")
+    assert session.finish().output(1) == b"typed early\n"
 
 
 def test_of_two_at_once_exactly_one_runs(gateway: Gateway, alice: Reviewer) -> None:
@@ -370,20 +397,10 @@ def test_over_spdy_a_denial_is_a_status_also_for_streams_that_are_opened_late(
 # --- failures ---
 
 
-@pytest.fixture(scope="module")
-def failing(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(
-        tmp_path_factory.mktemp("failing"), sandbox, policy=POLICY, hold=45, form="mitmdump", scripts=[FAULTS]
-    )
-    yield running.start()
-    running.stop()
-
-
 @pytest.mark.parametrize("place", ["recorder-response", "recorder-tape", "tunnel-stdin"])
-def test_a_fault_on_the_way_to_the_wait_is_no_wait(failing: Gateway, place: str) -> None:
+def test_a_fault_on_the_way_to_the_wait_is_no_wait(gateway: Gateway, alice: Reviewer, place: str) -> None:
     """Not recorded: not answered. Not on the tape, or a bug in the tunnel: ended, and the request is not sent."""
-    session = WebSocketClient(failing, shell("echo out", f"fault-{place}"), more=[KUBECTL])
-    alice = Reviewer(failing, "alice")
+    session = WebSocketClient(gateway, shell("echo out", f"fault-{place}"), more=[KUBECTL])
     if place == "recorder-response":
         assert session.code in {500, 503}
     else:
@@ -394,6 +411,6 @@ def test_a_fault_on_the_way_to_the_wait_is_no_wait(failing: Gateway, place: str)
     approval_id = alice.find(f"fault-{place}")
     wait_for(lambda: not alice.show(approval_id)["row"]["held"])
     alice.decide(f"fault-{place}")
-    assert sent(failing, f"fault-{place}") == []
-    assert b"secret-in-exception-CANARY" not in failing.recorded()
-    wait_for(lambda: failing.call("GET", "/api/v1/namespaces").code == 200)
+    assert sent(gateway, f"fault-{place}") == []
+    assert b"secret-in-exception-CANARY" not in gateway.recorded()
+    wait_for(lambda: gateway.call("GET", "/api/v1/namespaces").code == 200)

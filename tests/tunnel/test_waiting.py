@@ -271,6 +271,13 @@ def test_over_spdy_a_client_that_has_not_opened_its_streams_gets_time_and_then_t
     assert talking.client_closed and talking.to_server == b""
 
 
+def test_over_spdy_a_client_that_goes_on_with_what_is_malformed_is_hung_up_on() -> None:
+    talking = spdy().client(ERROR)
+    talking.kill()
+    talking.client(ERROR)
+    assert talking.client_closed and talking.session.done and talking.session.over
+
+
 def test_over_spdy_the_status_waits_for_the_error_stream_and_not_for_ever() -> None:
     talking, silent = spdy(), spdy()
     talking.kill()

@@ -191,9 +191,12 @@ class ExecOverSpdy(SpdySession):
     def _client_lingers(self, data: bytes) -> None:
         if not self._opens_late():
             return
-        for frame in self._client_frames.feed(data):
-            if isinstance(frame, SynStream):
-                self._syn(frame)
+        try:
+            for frame in self._client_frames.feed(data):
+                if isinstance(frame, SynStream):
+                    self._syn(frame)
+        except FramingError:
+            self._finish()
         if not self._opens_late():
             self._linger_until = self._now + LINGER_SECONDS
 
