@@ -39,6 +39,7 @@ from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock import quiet
 from pratique.interlock.addon import Interlock, reverse_mode
+from pratique.interlock.early import EarlyAnswers
 from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
 from pratique.loaded import Live
@@ -137,6 +138,7 @@ class Bundle:
             cluster,
             masks,
             lambda: float(owner.options.pratique_hold),
+            exec_hold=lambda: float(owner.options.pratique_exec_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
         identity = Identity(lambda: live.current.clients, upstream.source.rejected)
@@ -145,6 +147,7 @@ class Bundle:
             store,
             lambda: live.current,
             state,
+            lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -162,6 +165,7 @@ class Bundle:
         self._interlock = Interlock(
             upstream.server, upstream.tls_server_name, required, holding.release, (approvals.close, storage.close)
         )
+        early = EarlyAnswers(recorder.answered, self._interlock.recheck)
         return (*required, self._interlock)
 
     # --- what rooms need of each other ---

@@ -85,6 +85,8 @@ class Exchange:
     """INVARIANT: without it (masking), `tape` (recorder) and `port_allowed` (policy), no upgrade is answered with 101."""
     tape: Tape | None = None
     port_allowed: PortAllowed | None = None
+    answered: str = ""
+    """The sub-protocol with which the gateway answered the upgrade while the request was held; "" if the cluster does."""
     tunnel: Session | None = None
     """What flows after the upgrade."""
     rechecks: list[Callable[[], None]] = field(default_factory=list)

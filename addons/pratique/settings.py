@@ -65,6 +65,14 @@ OPTIONS = (
         "MCP hosts and load balancers give up at 60 s (client-behaviour, measured); 0 answers at once",
     ),
     Setting(
+        "pratique_exec_hold",
+        int,
+        300,
+        "seconds",
+        "How long kubectl's exec and attach are held: their upgrade is answered at once, and stderr says what they wait for.",
+        "a person who reads that can wait; lines and pings keep load balancers patient; 0 holds them silently, as any request",
+    ),
+    Setting(
         "pratique_admin",
         str,
         "127.0.0.1:0",

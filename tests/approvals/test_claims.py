@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pratique.approvals.claims import MAX_CLAIM_CHARACTERS, claims_of, waits_of
+from pratique.approvals.claims import MAX_CLAIM_CHARACTERS, claims_of, has_a_person, reads_the_status, waits_of
 
 CONTROLLER = "manager/v1.2.3 (linux/amd64) kubernetes/abcdef0"
 
@@ -52,3 +52,20 @@ def test_what_the_document_says_counts_more_than_the_claim():
 @pytest.mark.parametrize("wanted", ["auto", "retry"])
 def test_an_upgrade_is_never_told_to_retry(wanted):
     assert waits_of(wanted, CONTROLLER, is_upgrade=True) == "refuse"
+
+
+@pytest.mark.parametrize(
+    ("agent", "reads", "person"),
+    [
+        ("kubectl/v1.36.4 (linux/amd64) kubernetes/1234567", True, True),
+        ("kubectl-1.36/v1.36.3 (linux/amd64) kubernetes/0f29094", True, True),
+        ("k9s/v0.50.9 (linux/amd64) kubernetes/$Format", True, True),
+        ("runner/v0.0.0 (linux/amd64) kubernetes/$Format", True, False),
+        (CONTROLLER, True, False),
+        ("OpenAPI-Generator/37.0.1/python", False, False),
+        ("node-fetch", False, False),
+        ("", False, False),
+    ],
+)
+def test_only_who_reads_the_status_at_the_end_may_be_refused_after_a_101(agent, reads, person):
+    assert (reads_the_status(agent), has_a_person(agent)) == (reads, person)

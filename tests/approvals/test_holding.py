@@ -25,6 +25,17 @@ from pratique.verdict import Action, Verdict
 from tests.approvals.helpers import VirtualTime
 
 DELETE = canonicalise(RawRequest(b"DELETE", b"/api/v1/namespaces/a/configmaps/c", ((b"Host", b"x"),), b""))
+KUBECTL = {"User-Agent": "kubectl/v1.36.2 (linux/amd64) kubernetes/abc"}
+RUNNER = {"User-Agent": "runner/v1.2.3 (linux/amd64) kubernetes/abc"}
+PYTHON = {"User-Agent": "OpenAPI-Generator/37.0.1/python"}
+UPGRADE = (
+    (b"Host", b"x"), (b"Connection", b"Upgrade"), (b"Upgrade", b"SPDY/3.1"), (b"X-Stream-Protocol-Version", b"v4.channel.k8s.io"),
+)  # fmt: skip
+POD = b"/api/v1/namespaces/a/pods/p"
+EXEC = canonicalise(RawRequest(b"POST", POD + b"/exec?command=id&stdout=true", UPGRADE, b""))
+FORWARD = canonicalise(
+    RawRequest(b"POST", POD + b"/portforward", (*UPGRADE[:3], (UPGRADE[3][0], b"portforward.k8s.io")), b"")
+)
 ONE, OTHER = Effect(digest="one"), Effect(digest="other")
 NOW = Precondition("7", "u")
 
@@ -82,10 +93,13 @@ def store(tmp_path):
 
 @pytest.fixture
 def make(store, clock):
-    def make(*effects):
+    def make(*effects, exec_hold=300.0):
         foreseer = Foreseer(*effects) if effects else None
         queue = ApprovalQueue(store, Waiter(store, clock=clock, sleep=clock.sleep, poll_seconds=1.0), clock)
-        return Holding(queue, "prod", Masks(), lambda: 45.0, foreseer=foreseer, clock=clock), foreseer
+        holding = Holding(
+            queue, "prod", Masks(), lambda: 45.0, exec_hold=lambda: exec_hold, foreseer=foreseer, clock=clock
+        )
+        return holding, foreseer
 
     return make
 
@@ -228,3 +242,42 @@ def test_without_a_foreseer_the_request_alone_is_shown(make, store, clock):
     approval = approve(store, clock)
     assert approval.question.summary.effect is None
     assert asyncio.run(holding.granted(Held())) == approval.id
+
+
+@pytest.mark.parametrize(
+    ("held", "exec_hold", "early", "seconds"),
+    [
+        ({"canonical": EXEC, "claims": KUBECTL}, 300, 300, 300),
+        ({"canonical": EXEC, "claims": RUNNER}, 300, 45, 45),  # nobody sees the lines
+        ({"canonical": EXEC, "claims": PYTHON}, 300, 0, 45),  # would take a refusal for output
+        ({"canonical": EXEC}, 300, 0, 45),
+        ({"canonical": EXEC, "claims": KUBECTL}, 10, 45, 45),
+        ({"canonical": EXEC, "claims": KUBECTL}, 0, 0, 45),
+        ({"canonical": EXEC, "claims": KUBECTL, "client": Client("agent", hold_seconds=0)}, 300, 0, 0),
+        ({"canonical": EXEC, "claims": KUBECTL, "client": Client("agent", hold_seconds=5)}, 300, 300, 300),
+        ({"canonical": FORWARD, "claims": KUBECTL}, 300, 0, 45),  # has no stderr
+        ({"claims": KUBECTL}, 300, 0, 45),
+    ],
+)
+def test_who_is_answered_before_it_is_approved_and_how_long_it_is_held(make, clock, held, exec_hold, early, seconds):
+    holding, _ = make(exec_hold=exec_hold)
+    told = []
+
+    async def asked(_held, approval, early):
+        told.append((approval.state, early))
+
+    holding.on_asked(asked)
+    before = clock()
+    assert refused_by(holding.granted(Held(**held))).reason == "ApprovalPending"
+    assert told == [(State.PENDING, early)]
+    assert seconds <= clock() - before < seconds + 3
+
+
+def test_what_cannot_be_answered_early_is_refused(make):
+    holding, _ = make()
+
+    async def asked(_held, _approval, _early):
+        raise Refused(503, "ServiceUnavailable", "it cannot be recorded")
+
+    holding.on_asked(asked)
+    assert refused_by(holding.granted(Held(canonical=EXEC, claims=KUBECTL))).code == 503

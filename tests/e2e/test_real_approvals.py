@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.realcluster, pytest.mark.e2e, pytest.mark.timeout(600)
 
 POLICY = f"""{real.EVERYTHING}    - {{name: asks, verbs: [delete, deletecollection, patch, update], apiGroups: ["", apps], resources: [configmaps, deployments, namespaces], action: RequireApproval, message: a person decides}}
     - {{name: soon, verbs: [delete], apiGroups: [""], resources: [services], action: RequireApproval, approval: {{expiresAfter: 1s}}}}
+    - {{name: runs, verbs: [create], apiGroups: [""], resources: [pods/exec], action: RequireApproval}}
 """
 DEPLOYMENT = f"""
 apiVersion: apps/v1
@@ -238,3 +239,109 @@ def test_the_python_client_is_told_and_its_repeat_succeeds(
     alice.decide(name)
     assert delete()["code"] == 200
     real.eventually(lambda: executed(kubectl, name) == 1)
+
+
+# --- exec: answered before it is approved ---
+
+
+@pytest.fixture(scope="module")
+def pod(kubectl: Clients) -> str:
+    """Its name."""
+    kubectl.admin.ok("run", "shell", f"--image={real.IMAGE}", "--image-pull-policy=Never", "--", "sleep", "3600")
+    kubectl.admin.ok("wait", "--for=condition=Ready", "--timeout=90s", "pod/shell", timeout=120)
+    return "shell"
+
+
+class Exec:
+    """A kubectl exec that waits. `line` is the first that came on stderr, which is what it waits for."""
+
+    def __init__(self, kubectl: real.Kubectl, websockets: str, *arguments: str, given: bytes = b"") -> None:
+        environment = {**os.environ, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websockets}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(kubectl.command("exec", *arguments), env=environment, **pipes)
+        assert self.process.stderr is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(given)
+        self.process.stdin.flush()
+        self.line = self.process.stderr.readline().decode()
+
+    def done(self) -> real.Done:
+        out, err = self.process.communicate(timeout=60)
+        return real.Done(self.process.returncode, out.decode(), err.decode())
+
+
+def ran(kubectl: Clients, marker: str) -> int:
+    """How many execs with this argument the real cluster let in, by its audit log."""
+    found = events(Path(os.environ["PRATIQUE_REALCLUSTER_AUDIT"]))
+    return len({
+        event["auditID"]
+        for event in found
+        if (event.get("objectRef") or {}).get("subresource") == "exec"
+        and (event.get("objectRef") or {}).get("namespace") == kubectl.admin.namespace
+        and f"command={marker}" in event.get("requestURI", "")
+        and (event.get("responseStatus") or {}).get("code") == 101
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_an_exec_says_what_it_waits_for_and_runs_once_when_it_is_approved(
+    kubectl: Clients, gateway: Gateway, alice: Reviewer, pod: str, websockets: str
+) -> None:
+    marker = f"approved-{secrets.token_hex(3)}"
+    script = ("sh", "-c", "cat; echo err >&2; exit 3", marker)
+    waiting = Exec(kubectl.patient, websockets, "-i", pod, "--", *script, given=b"typed early\n")
+    approval_id = alice.find(marker)
+    assert f"waits up to 300 s for approval {approval_id}" in waiting.line
+    assert f"{gateway.admin}/a/{approval_id}" in waiting.line
+    assert ran(kubectl, marker) == 0
+    alice.decide(marker)
+    done = waiting.done()
+    assert (done.code, done.out) == (3, "typed early\n"), done
+    assert f"pratique: approval {approval_id} was given\nerr\n" in done.err
+    real.eventually(lambda: ran(kubectl, marker) == 1)
+    assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1
+
+
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_an_exec_that_is_denied_fails_with_that_text_and_is_not_tried_again(
+    kubectl: Clients, alice: Reviewer, pod: str, websockets: str
+) -> None:
+    marker = f"denied-{secrets.token_hex(3)}"
+    waiting = Exec(kubectl.patient, websockets, pod, "--", "sh", "-c", "echo out", marker)
+    alice.decide(marker, "deny", reason="not in production")
+    done = waiting.done()
+    assert (done.code, done.out) == (1, ""), done
+    assert "`alice` denied it: not in production" in done.err
+    assert done.err.startswith("error: ")
+    assert ran(kubectl, marker) == 0
+    assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1
+
+
+def test_on_a_terminal_the_line_is_seen_and_the_shell_follows(kubectl: Clients, alice: Reviewer, pod: str) -> None:
+    marker = f"terminal-{secrets.token_hex(3)}"
+    command = kubectl.patient.command("exec", "-it", pod, "--", "sh", "-c", "tty; read x; echo got $x", marker)
+    quoted = " ".join(f"'{part}'" for part in command)
+    with subprocess.Popen(
+        ["script", "-qec", quoted, "/dev/null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert b"waits up to 300 s for approval" in process.stdout.readline()
+        alice.decide(marker)
+        assert b"was given" in process.stdout.readline()
+        assert process.stdout.readline().startswith(b"/dev/pts/")
+        process.stdin.write(b"word\n")
+        process.stdin.flush()
+        assert b"got word" in process.stdout.read()
+
+
+def test_an_exec_of_a_client_that_is_never_held_is_refused_with_the_approval_to_wait_for(
+    kubectl: Clients, alice: Reviewer, pod: str
+) -> None:
+    marker = f"hasty-{secrets.token_hex(3)}"
+    asked = kubectl.agent("exec", pod, "--", "sh", "-c", "echo ran", marker)
+    assert asked.code == 1
+    assert "waits for a reviewer's approval" in asked.err
+    alice.decide(marker)
+    assert kubectl.agent.ok("exec", pod, "--", "sh", "-c", "echo ran", marker) == "ran\n"
+    assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1

@@ -74,6 +74,7 @@ def _raise_on(owner: Any, name: str, place: str) -> None:
 
 _raise_on(recorder_addon.SpoolTape, "write", "recorder-tape")
 _raise_on(ExecOverWebSocket, "_show", "tunnel-show")
+_raise_on(ExecOverWebSocket, "_stdin", "tunnel-stdin")
 _raise_on(ChannelMasker, "feed", "masking-output")
 
 _stream = masking_addon.Masking._stream

@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from pratique.kube.spdy import Data, Frame, SpdyDecoder, SpdyEncoder, SynStream
-from pratique.kube.websocket import BINARY, CLOSE, FrameDecoder, close_code, close_payload, frame
+from pratique.kube.websocket import BINARY, CLOSE, PONG, FrameDecoder, close_code, close_payload, frame
 from tests.process.gateway import Gateway
 
 KEY = b"\x01\x02\x03\x04"
 V4, V5, TUNNEL = "v4.channel.k8s.io", "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"
+KUBECTL = ("User-Agent", "kubectl/v1.36.2 (linux/amd64) kubernetes/abcdef0")
 WAIT_SECONDS = 60
 
 
@@ -76,6 +77,7 @@ class WebSocketClient(Upgraded):
         self._decoder = FrameDecoder(from_client=False)
         self._building = b""
         self.messages: list[bytes] = []
+        self.pongs: list[bytes] = []
         self.closed: int | None = None
 
     def send(self, *payloads: bytes) -> None:
@@ -90,6 +92,8 @@ class WebSocketClient(Upgraded):
                 self.closed = close_code(part.data)
                 self.socket.sendall(frame(CLOSE, close_payload(1000), KEY))
                 return False
+            if part.opcode == PONG:
+                self.pongs.append(part.data)
             if part.opcode == BINARY:
                 self._building += part.data
                 if part.last:
@@ -120,9 +124,9 @@ class WebSocketClient(Upgraded):
 class SpdyClient(Upgraded):
     """Opens streams as client-go does."""
 
-    def __init__(self, gateway: Gateway, target: str, *protocols: str, client: str = "agent") -> None:
+    def __init__(self, gateway: Gateway, target: str, *protocols: str, client: str = "agent", more: Any = ()) -> None:
         versions = [("X-Stream-Protocol-Version", protocol) for protocol in protocols or (V5, V4)]
-        headers = [("Upgrade", "SPDY/3.1"), ("Content-Length", "0"), *versions]
+        headers = [("Upgrade", "SPDY/3.1"), ("Content-Length", "0"), *versions, *more]
         super().__init__(gateway, "POST", target, headers, client)
         self._decoder, self._encoder = SpdyDecoder(), SpdyEncoder()
         self.frames: list[Frame] = []

@@ -9,7 +9,8 @@ from typing import Any
 from pratique.errors import Refused
 from pratique.kube.spdy import Data, Frame, SpdyDecoder, SpdyEncoder
 from pratique.kube.websocket import BINARY, CLOSE, FrameDecoder, frame
-from pratique.tunnel.session import Event, Session, Step, Terms
+from pratique.tunnel.session import Event, Output, Session, Step, Terms
+from pratique.tunnel.waiting import Notice
 
 KEY = b"\x0a\x0b\x0c\x0d"
 TERMS = Terms(started=100.0, duration=3600.0, key=lambda: KEY)
@@ -65,6 +66,12 @@ class Talk:
 
     def server_leaves(self) -> None:
         self._apply(self.session.server_left(self.now))
+
+    def waits(self, notice: Notice) -> None:
+        self._apply(self.session.wait(notice, self.now))
+
+    def attaches(self, output: Output) -> None:
+        self._apply(self.session.attach(output, self.now))
 
     def kill(self) -> None:
         self._apply(self.session.end(KILLED, self.now))

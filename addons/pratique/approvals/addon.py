@@ -11,7 +11,7 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -31,9 +31,11 @@ from pratique.approvals.reviewers import Reviewers
 from pratique.approvals.sqlite_outbox import FILE_NAME as OUTBOX
 from pratique.approvals.sqlite_outbox import SqliteOutbox
 from pratique.approvals.store import Approval, ApprovalStore
+from pratique.approvals.transitions import State
 from pratique.approvals.webhooks import Webhook
 from pratique.errors import Refused, StartError, StoreError
 from pratique.exchange import Exchange, answer, exchange, guarded, open_exchanges, raw_request
+from pratique.tunnel.waiting import Notice
 
 logger = logging.getLogger("pratique")
 
@@ -52,7 +54,7 @@ class Documents(Protocol):
 
 
 class Approvals:
-    """`state` is the state folder."""
+    """What mitmproxy has to do with approvals. `state` is the state folder."""
 
     name = "approvals"
 
@@ -62,11 +64,14 @@ class Approvals:
         store: ApprovalStore,
         documents: Callable[[], Documents],
         state: Path,
+        answer_upgrade: Callable[[http.HTTPFlow, Notice], Awaitable[None]],
     ) -> None:
+        """`answer_upgrade(flow, notice)` answers the upgrade of a held exec, and tells its client what it waits for."""
         self._holding = holding
         self._store = store
         self._documents = documents
         self._state = state
+        self._answer_upgrade = answer_upgrade
         self._withdrawn: set[str] = set()
         # Weak on both sides: a flow keeps its exchange, so an exchange that kept its flow would keep both for ever.
         self._flows: WeakKeyDictionary[Exchange, ref[http.HTTPFlow]] = WeakKeyDictionary()
@@ -158,7 +163,7 @@ class Approvals:
 
     # --- the held flow, as mitmproxy shows it ---
 
-    def _show(self, held: Held, approval: Approval) -> None:
+    async def _show(self, held: Held, approval: Approval, early: float) -> None:
         flow = self._flow(held) if isinstance(held, Exchange) else None
         if flow is None or not approval.state.is_open:
             return
@@ -166,6 +171,8 @@ class Approvals:
         self._held[flow.id] = (flow, approval.id)
         flow.intercept()
         ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+        if early > 0 and approval.state is State.PENDING:
+            await self._answer_upgrade(flow, Notice(approval.id, self.page(approval.id), early))
 
     def _flow(self, state: Exchange) -> http.HTTPFlow | None:
         found = self._flows.get(state)

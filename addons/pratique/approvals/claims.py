@@ -24,6 +24,9 @@ _CLIENT_GO = re.compile(r"(?P<program>[\w.-]+)/\S+ \(\w+/\w+\) kubernetes/\w+")
 _PATIENT = re.compile(r"(?:Helm|Terraform|HashiCorp|argocd|flux)[/ -]", re.IGNORECASE)
 # A person or a model reads; ten silent repeats look like a hang. Programs are installed as kubectl-1.36 or kubectl.exe, too.
 _SHOWS_ERRORS = re.compile(r"(?:kubectl|oc|k9s)(?![A-Za-z])")
+# client-go's remotecommand reads the Status at the end of a stream, and shows its text. Not so the Python client, whose
+# `stream` returns what came on stdout and stderr: to it a refusal after the 101 would look like output.
+_READS_THE_STATUS = re.compile(r"(?P<program>[\w.-]+)/\S+ \(\w+/\w+\) kubernetes/\S+")
 
 
 def claims_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -34,6 +37,16 @@ def claims_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
         if claim is not None and value:
             found.setdefault(claim, escaped_prose(value.decode("utf-8", "replace")[:MAX_CLAIM_CHARACTERS]))
     return found
+
+
+def reads_the_status(user_agent: str) -> bool:
+    """Whether an exec may be refused after its 101: the client takes a Status at the end for what it is."""
+    return bool(_READS_THE_STATUS.match(user_agent))
+
+
+def has_a_person(user_agent: str) -> bool:
+    """Whether somebody sees a line on stderr at once, and can wait for minutes."""
+    return bool(_SHOWS_ERRORS.match(user_agent))
 
 
 def waits_of(wanted: Literal["auto", "refuse", "retry"], user_agent: str, *, is_upgrade: bool = False) -> Waits:

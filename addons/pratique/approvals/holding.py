@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from pratique.approvals.claims import waits_of
+from pratique.approvals.claims import has_a_person, reads_the_status, waits_of
 from pratique.approvals.effects import has_changed
 from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.question import Asker, question_from
@@ -22,6 +22,7 @@ from pratique.approvals.queue import ApprovalQueue
 from pratique.approvals.store import Approval, Question
 from pratique.errors import Refused
 from pratique.kube.canonical import CanonicalRequest
+from pratique.kube.handshake import chosen_protocol
 from pratique.kube.rehearsal import Precondition
 from pratique.verdict import Verdict
 
@@ -69,7 +70,11 @@ class Masks(Protocol):
 
 
 class Holding:
-    """`hold()` is the longest hold in seconds. Without a `foreseer` no effect is shown."""
+    """`hold()` is the longest hold in seconds. Without a `foreseer` no effect is shown.
+
+    `exec_hold()`: the same for an exec or attach whose upgrade is answered before it is approved, so that a person reads
+    what it waits for; 0: none is answered so.
+    """
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Holding:
         masks: Masks,
         hold: Callable[[], float],
         *,
+        exec_hold: Callable[[], float] = lambda: 0.0,
         foreseer: Foreseer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,12 +91,16 @@ class Holding:
         self._cluster = cluster
         self._masks = masks
         self._hold = hold
+        self._exec_hold = exec_hold
         self._foreseer = foreseer
         self._clock = clock
-        self._asked: Callable[[Held, Approval], None] = lambda _held, _approval: None
+        self._asked: Callable[[Held, Approval, float], Awaitable[None]] = _nobody
 
-    def on_asked(self, call: Callable[[Held, Approval], None]) -> None:
-        """`call(held, approval)` when an exchange has asked, before it waits."""
+    def on_asked(self, call: Callable[[Held, Approval, float], Awaitable[None]]) -> None:
+        """`call(held, approval, early)` when an exchange has asked, before it waits.
+
+        `early`: its upgrade is to be answered now, and it then waits so many seconds at most; 0: it is not.
+        """
         self._asked = call
 
     async def granted(self, held: Held) -> str:
@@ -98,8 +108,7 @@ class Holding:
 
         `held.precondition` is then what the request must carry, so that it does what was shown.
         """
-        caller: Caller = held.client
-        deadline = self._clock() + min(caller.hold_seconds, self._hold())
+        deadline = self._clock() + self._patience(held)
         while True:
             approval = await self._while_there(held, self._ask(held, deadline))
             if approval.grant_id or approval.question.summary.effect is None or self._foreseer is None:
@@ -138,7 +147,24 @@ class Holding:
             sight = await self._foreseer.look(canonical, question.client, held.own_call)
             question = self.question(held, effect=sight.effect)
         seconds = max(0.0, deadline - self._clock())
-        return await self._queue.granted(question, self._waits(held), seconds, lambda asked: self._asked(held, asked))
+        early = seconds if self._is_answered_early(held) else 0.0
+        return await self._queue.granted(
+            question, self._waits(held), seconds, lambda asked: self._asked(held, asked, early)
+        )
+
+    def _is_answered_early(self, held: Held) -> bool:
+        canonical = held.canonical
+        if canonical is None or self._exec_hold() <= 0 or not chosen_protocol(canonical):
+            return False
+        return reads_the_status(held.claims.get("User-Agent", ""))
+
+    def _patience(self, held: Held) -> float:
+        """Seconds. Where nobody would see what it waits for, an exec is held no longer than anything else."""
+        caller: Caller = held.client
+        usual = min(caller.hold_seconds, self._hold())
+        if usual > 0 and self._is_answered_early(held) and has_a_person(held.claims.get("User-Agent", "")):
+            return max(usual, self._exec_hold())
+        return usual
 
     async def _is_as_shown(self, held: Held, approval: Approval) -> bool:
         """INVARIANT: what is executed is what was shown. Looks again; if it has changed, the approval ends.
@@ -178,6 +204,10 @@ class Holding:
         question = question_from(asker, self._cluster, canonical, verdict, body=body, effect=effect)
         words = self._masks.text(canonical, client.name, question.summary.words)
         return replace(question, summary=replace(question.summary, words=words))
+
+
+async def _nobody(_held: Held, _approval: Approval, _early: float) -> None:
+    """Nobody wants to know."""
 
 
 def _canonical(held: Held) -> CanonicalRequest:

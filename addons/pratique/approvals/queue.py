@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pratique.approvals.answers import Waits, answer
 from pratique.approvals.store import Approval, ApprovalStore, Question
 from pratique.approvals.transitions import State
 from pratique.approvals.waiting import Waiter
 from pratique.errors import Refused, StoreError
+
+
+async def _nobody(_approval: Approval) -> None:
+    """Nobody wants to know."""
 
 
 class ApprovalQueue:
@@ -43,18 +47,18 @@ class ApprovalQueue:
         question: Question,
         waits: Waits,
         hold_seconds: float,
-        asked: Callable[[Approval], None] = lambda _approval: None,
+        asked: Callable[[Approval], Awaitable[None]] = _nobody,
     ) -> Approval:
         """An approval for exactly this request, not used yet; held up to `hold_seconds` for a reviewer.
 
-        `asked(approval)` is called before it waits.
+        `asked(approval)` is awaited before it waits; what it raises is raised.
 
         Raises:
             Refused: not approved (yet), denied, expired, over quota: what the client is told.
             StoreError: (503) the store failed.
         """
         approval = await asyncio.to_thread(self._store.ask, question, self._clock())
-        asked(approval)
+        await asked(approval)
         state = approval.state
         if state is State.PENDING and hold_seconds > 0:
             state = await self._waiter.wait(approval.id, hold_seconds)

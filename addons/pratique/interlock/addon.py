@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mitmproxy import ctx, http
@@ -25,17 +22,16 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from pratique import settings
 from pratique.errors import Refused, StartError
-from pratique.exchange import Exchange, answer, exchange, fault, find, kill, open_exchanges
+from pratique.exchange import answer, exchange, fault, find, kill, open_exchanges
 from pratique.interlock.connections import close, end_stream, handlers, has_unsent
 from pratique.interlock.http2 import Limits
 from pratique.interlock.layers import RefuseConnection, StatusHttpLayer
+from pratique.interlock.opening import open_tunnel
 from pratique.interlock.patience import is_long_running
 from pratique.interlock.refusals import error_response
 from pratique.interlock.silent import Silent
 from pratique.interlock.tunnel import RECHECK_SECONDS, EndStreams, Watch
 from pratique.interlock.upstream import Patience
-from pratique.tunnel.opening import open_session
-from pratique.tunnel.session import Session, Terms
 
 logger = logging.getLogger("pratique")
 DRAIN_STEP_SECONDS = 0.02
@@ -261,26 +257,12 @@ class Interlock:
         if state is None or not state.shown or not state.recorded:
             raise Refused(502, "BadGateway", "the response was not masked and recorded", rule="interlock/response")
         if flow.response is not None and flow.response.status_code == 101:
-            state.tunnel = self._tunnel(flow.response, state)
+            state.tunnel = open_tunnel(flow.response, state, ctx.options.pratique_session_limit)
+            if self.recheck not in state.rechecks:
+                state.rechecks.append(self.recheck)
 
-    def _tunnel(self, response: http.Response, state: Exchange) -> Session:
-        """INVARIANT: no byte follows an upgrade that is not decoded, judged, masked and recorded."""
-        canonical = state.canonical
-        if not state.cleared or canonical is None or not canonical.upgrade:
-            raise Refused(502, "BadGateway", "an upgrade that was not asked for", rule="interlock/upgrade")
-        if state.output is None or state.tape is None or state.port_allowed is None:
-            raise Refused(502, "BadGateway", "a room was not there for this upgrade", rule="interlock/tunnel")
-        state.rechecks.append(self._recheck)
-        return open_session(
-            canonical,
-            Switched.of(response),
-            subresource=canonical.attributes.subresource,
-            terms=Terms(time.monotonic(), ctx.options.pratique_session_limit, functools.partial(os.urandom, 4)),
-            output=state.output,
-            port_allowed=state.port_allowed,
-        )
-
-    def _recheck(self) -> None:
+    def recheck(self) -> None:
+        """Raises Refused where no stream may go on."""
         if not self._serves():
             raise Refused(
                 503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed"
@@ -378,17 +360,3 @@ def _answer_timeout(flow: http.HTTPFlow) -> float | None:
 def _left(flow: http.HTTPFlow) -> None:
     if (state := find(flow)) is not None:
         state.gone.set()
-
-
-@dataclass(frozen=True)
-class Switched:
-    """What the cluster's 101 says."""
-
-    upgrade: str
-    subprotocol: str
-
-    @classmethod
-    def of(cls, response: http.Response) -> Switched:
-        upgrade = response.headers.get("upgrade", "")
-        chosen = "sec-websocket-protocol" if upgrade.lower() == "websocket" else "x-stream-protocol-version"
-        return cls(upgrade, response.headers.get(chosen, ""))

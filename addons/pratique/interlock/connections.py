@@ -9,6 +9,7 @@ from typing import Any
 
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
+from mitmproxy.proxy import events
 
 from pratique.interlock.tunnel import EndStreams
 
@@ -27,9 +28,14 @@ def close(client: Client) -> None:
 
 async def end_stream(flow: http.HTTPFlow) -> None:
     """As if the cluster had ended it; nothing if it has ended."""
+    await tell(flow, EndStreams(flow))
+
+
+async def tell(flow: http.HTTPFlow, event: events.Event) -> None:
+    """Hand an event to the layers of a flow's client connection; nothing if it is closed."""
     for handler in handlers():
         if handler.client is flow.client_conn:
-            await handler.server_event(EndStreams(flow))
+            await handler.server_event(event)
 
 
 def has_unsent(end: EndStreams) -> bool:

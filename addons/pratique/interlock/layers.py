@@ -6,7 +6,7 @@
 4. Streams can be ended in an orderly way; one that cannot be masked any more is cut.
 5. An HTTP/2 client may have as many streams as it gets upstream connections, and what it does not read is bounded.
 6. An exception in a layer closes the connection. mitmproxy logs it and leaves the client waiting.
-7. After a 101 the connection is carried by `TunnelLayer`.
+7. After a 101 the connection is carried by `TunnelLayer`, also before the cluster is there (`held`).
 8. Trailers of HTTP/1 are dropped; mitmproxy would raise an exception and leave both sides waiting.
 
 The side of the cluster is in `upstream`.
@@ -39,6 +39,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 from pratique.errors import Refused
 from pratique.exchange import exchange, find, finish, place_of
 from pratique.interlock.head import MAX_HEAD, check_head
+from pratique.interlock.held import AnswerUpgrade, HeldStream
 from pratique.interlock.http2 import Limits, StatusHttp2Server
 from pratique.interlock.refusals import error_response, status_code
 from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
@@ -122,12 +123,10 @@ class StatusHttp1Server(Http1Server):
         yield from super().send(event)
 
 
-class LimitedHttpStream(HttpStream):
+class LimitedHttpStream(HeldStream):
     """One request. `limits`, `left` and `watch` are set by the layer that makes it."""
 
     limits: Limits
-    left: Callable[[Any], None]
-    watch: Watch
     switched = False
     """The cluster has answered 101, so its connection serves no other request."""
 
@@ -157,7 +156,7 @@ class LimitedHttpStream(HttpStream):
             yield from self._cut()
             return
         yield from super().send_response(already_streamed)
-        if self.child_layer is None and (state := find(self.flow)) is not None:
+        if self.child_layer is None and self.early is None and (state := find(self.flow)) is not None:
             finish(state)
 
     def flow_done(self) -> Commands:
@@ -166,6 +165,9 @@ class LimitedHttpStream(HttpStream):
                 self.server_state = self.state_errored  # what the cluster says after its 101 is for nobody
                 yield commands.CloseConnection(self.context.server)
             yield from super().flow_done()
+            return
+        if self.early is not None:
+            yield from self.attach()
             return
         self.flow.live = False
         self.child_layer = TunnelLayer(self.context, self.flow, exchange(self.flow), self.watch)
@@ -256,8 +258,10 @@ class StatusHttpLayer(UpstreamLayer):
             to_client = self.connections[self.context.client]
             if isinstance(to_client, StatusHttp2Server):
                 event.unsent.append(to_client.unsent)
-            return
-        yield from super()._handle_event(event)
+        elif isinstance(event, AnswerUpgrade):
+            yield from self._answer_upgrade(event)
+        else:
+            yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
         stream = LimitedHttpStream(self.context.fork(), stream_id)
@@ -270,11 +274,17 @@ class StatusHttpLayer(UpstreamLayer):
             self._left(child.flow)
         yield from super().event_to_child(child, event)
 
+    def _answer_upgrade(self, event: AnswerUpgrade) -> Commands:
+        """HTTP/2 has no upgrades (RFC 9113 8.6)."""
+        for stream in list(self.streams.values()):
+            if getattr(stream, "flow", None) is event.flow and self.context.client.alpn != b"h2":
+                yield from self.event_to_child(stream, event)
+
     def _end_streams(self, event: EndStreams) -> Commands:
         for stream in list(self.streams.values()):
             if event.flow is not None and getattr(stream, "flow", None) is not event.flow:
                 continue
-            if isinstance(stream.child_layer, TunnelLayer):
+            if isinstance(stream.child_layer, TunnelLayer) or getattr(stream, "early", None) is not None:
                 yield from self.event_to_child(stream, event)
             elif stream.server_state == stream.state_stream_response_body:
                 server: Connection = stream.flow.server_conn

@@ -19,16 +19,21 @@ REASONS = {
 }
 
 
-def error_status(code: int, message: str) -> bytes:
-    """The Status for an error that mitmproxy found. Its own text may quote bytes, so only a fixed text is shown."""
+def refusal_of(code: int) -> Refused:
+    """The refusal for an error that mitmproxy found. Its own text may quote bytes, so only a fixed text is shown."""
     texts = {
         400: "the request is not well-formed HTTP and was refused",
         413: "the request body is larger than the gateway (and the API server) accepts",
         502: "the cluster's API server could not be reached, or its answer was not usable",
         504: "the cluster's API server did not answer in time. It may still carry the request out: look before repeating it",
     }
+    return Refused(code, REASONS.get(code, "InternalError"), texts.get(code, "refused"))
+
+
+def error_status(code: int, message: str) -> bytes:
+    """Its Status; mitmproxy's `message` is not shown."""
     del message
-    return status.from_refused(Refused(code, REASONS.get(code, "InternalError"), texts.get(code, "refused")))
+    return status.from_refused(refusal_of(code))
 
 
 def status_code(event: ResponseProtocolError) -> int | None:

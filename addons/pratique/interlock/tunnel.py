@@ -19,6 +19,7 @@ from mitmproxy.proxy import commands, context, events, layer
 from pratique.errors import Refused
 from pratique.exchange import Exchange, fault, finish
 from pratique.tunnel.session import Session, Step
+from pratique.tunnel.waiting import Notice
 
 Commands = Generator[commands.Command, Any, Any]
 
@@ -40,6 +41,25 @@ class EndStreams(events.Event):
     unsent: list[Callable[[], int]] = field(default_factory=list)
 
 
+@dataclass
+class Wait(events.Event):
+    """The server is not there yet; the client is told what for."""
+
+    notice: Notice
+
+
+@dataclass
+class Attach(events.Event):
+    """The server is there."""
+
+
+@dataclass
+class RequestOver(events.Event):
+    """There will be no server: the request was refused, by us or by the cluster, or it failed."""
+
+    refusal: Refused
+
+
 @dataclass(frozen=True)
 class Watch:
     """Told when a tunnel begins, and when its client's connection is closed."""
@@ -49,10 +69,17 @@ class Watch:
 
 
 class TunnelLayer(layer.Layer):
-    """One tunnel. `state.tunnel` was set by the interlock."""
+    """One tunnel. `state.tunnel` was set by the interlock.
 
-    def __init__(self, ctx: context.Context, flow: http.HTTPFlow, state: Exchange, watch: Watch) -> None:
+    `request_open`: the client was answered early, and its request is still under way; the rooms put their things away
+    only when both have ended.
+    """
+
+    def __init__(
+        self, ctx: context.Context, flow: http.HTTPFlow, state: Exchange, watch: Watch, *, request_open: bool = False
+    ) -> None:
         super().__init__(ctx)
+        self.request_open = request_open
         self._flow = flow
         self._state = state
         self._watch = watch
@@ -63,16 +90,23 @@ class TunnelLayer(layer.Layer):
         self._recheck_at = time.monotonic() + RECHECK_SECONDS
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start):
+        if isinstance(event, events.Start | Attach):
             self._watch.opened(self._flow)
+        if isinstance(event, Attach | RequestOver):
+            self.request_open = False
         step = self._guarded(event)
         yield from self._apply(step)
-        if self._broken or self._session.ended:
+        if (self._broken or self._session.done or self._session.over) and not self.request_open:
             finish(self._state)
         if self.context.client in self._closing and not self._gone:
             self._gone = True
             self._watch.closed(self._flow)
         yield from self._wake()
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing of the client's may reach a server (any more)."""
+        return self._broken or self._session.ended
 
     @property
     def _session(self) -> Session:
@@ -102,8 +136,19 @@ class TunnelLayer(layer.Layer):
                 return self._session.end(Refused(503, "ServiceUnavailable", text, rule="tunnel/stopping"), now)
             case events.Wakeup():
                 return self._tick(now)
+            case Wait(notice=notice):
+                return self._session.wait(notice, now)
+            case RequestOver(refusal=refusal):
+                return self._session.end(refusal, now)
+            case Attach():
+                return self._attach(now)
             case _:
                 return Step()
+
+    def _attach(self, now: float) -> Step:
+        if self._state.output is None:
+            raise RuntimeError("a tunnel without what masks it")
+        return self._session.attach(self._state.output, now)
 
     def _tick(self, now: float) -> Step:
         if self._wake_at is not None and now >= self._wake_at:

@@ -130,7 +130,7 @@ class Masking:
         options = state.canonical.options if state.canonical else {}
         asked = options.get("podExecOptions") or options.get("podAttachOptions") or {}
         output = ChannelMasker(masker, tty=bool(asked.get("tty")), archive=is_tar(asked.get("command") or ()))
-        state.at_end.append(lambda: state.masked.update(output.hits))
+        state.at_end.insert(0, lambda: state.masked.update(output.hits))  # the recorder's turn may be there already
         return output
 
     def _stream(self, flow: http.HTTPFlow, state: Exchange, masker: Masker) -> None:

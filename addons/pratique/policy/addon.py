@@ -13,6 +13,7 @@ from mitmproxy import http
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.kube.canonical import CanonicalRequest, canonicalise
+from pratique.kube.handshake import offering
 from pratique.kube.rehearsal import with_precondition
 from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
@@ -75,7 +76,7 @@ class Policy:
             verdict, seen = await self._decide(state, state.canonical)
             if verdict.action is Action.REQUIRE_APPROVAL:
                 state.approval, verdict = approval, verdict.approved(approval)
-        state.verdict, state.sent = verdict, _tied(state, seen.canonical)
+        state.verdict, state.sent = verdict, _promised(state, _tied(state, seen.canonical))
         state.rechecks.append(functools.partial(self._recheck, state, seen))
         if state.canonical.upgrade:
             state.port_allowed = functools.partial(self._port_allowed, state, seen.request)
@@ -158,6 +159,11 @@ def _note(state: Exchange, verdict: Verdict) -> None:
 def _tied(state: Exchange, canonical: CanonicalRequest) -> CanonicalRequest:
     """What is sent: if reviewers were shown an effect, the request that fails (409) where that is not the effect."""
     return canonical if state.precondition is None else with_precondition(canonical, state.precondition)
+
+
+def _promised(state: Exchange, canonical: CanonicalRequest) -> CanonicalRequest:
+    """What is sent: if the client's upgrade was answered already, the request that offers no other sub-protocol."""
+    return offering(canonical, state.answered) if state.answered else canonical
 
 
 def denied(verdict: Verdict, canonical: CanonicalRequest) -> Refused:

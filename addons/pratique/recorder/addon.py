@@ -32,7 +32,7 @@ from pratique.recorder.scrub import MAX_HEADERS, MAX_REMEMBERED, argv_of, scrub_
 from pratique.recorder.spool import Spool
 from pratique.recorder.spool_tape import SpoolTape
 from pratique.recorder.tapes import ExecTape, ForwardTape, TextMask
-from pratique.tunnel.session import Note
+from pratique.tunnel.session import Event, Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +171,29 @@ class Recorder:
     def response(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         upgrade = flow.response is not None and flow.response.status_code == 101
-        if upgrade:
-            state.tape = self._tape(flow, state)
-            state.at_end.append(functools.partial(self._end_tunnel, flow, state.tape))
-        self._append(flow, state, Stage.STARTED if upgrade else Stage.COMPLETE)
+        if state.tape is not None:  # begun early: its end is recorded when the tunnel ends
+            state.tape.write(time.monotonic(), _approved(state) if upgrade else [])
+        elif upgrade:
+            self._begin_tunnel(flow, state)
+        else:
+            self._append(flow, state, Stage.COMPLETE)
         state.recorded = True
-        if not upgrade:
+        if state.tape is None:
             self._seal(self._sessions.ended(flow.id))
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._end(flow)
+        if exchange(flow).tape is None:
+            self._end(flow)
+
+    def answered(self, flow: http.HTTPFlow) -> None:
+        """The gateway is about to answer an upgrade itself, while the request is held. Raises RecordError."""
+        self._begin_tunnel(flow, exchange(flow))
+
+    def _begin_tunnel(self, flow: http.HTTPFlow, state: Exchange) -> None:
+        tape = self._tape(flow, state)
+        state.tape = tape
+        state.at_end.append(functools.partial(self._end_tunnel, flow, tape))
+        self._append(flow, state, Stage.STARTED)
 
     def _end_tunnel(self, flow: http.HTTPFlow, tape: SpoolTape) -> None:
         try:
@@ -218,8 +231,7 @@ class Recorder:
             archive=is_tar(asked.get("command") or ()),
         )
         tape = SpoolTape(self._spool, state.session, flow.id, ExecTape(cast, mask_input))
-        if state.approval:
-            tape.write(started, [Note(f"approved: {state.approval}")])
+        tape.write(started, _approved(state))
         return tape
 
     # --- the record ---
@@ -246,7 +258,7 @@ class Recorder:
             source_ip=_source_ip(flow.client_conn),
             request_bytes=len(flow.request.raw_content or b""),
             request=sizes(self._body(state)),
-            status=response.status_code if response else 0,
+            status=response.status_code if response else 101 if state.answered else 0,
             response=self._response(response, state),
             note=_note(flow, state, stage),
         )
@@ -275,6 +287,10 @@ class Recorder:
             told = Message(_headers(response.headers), content, response.timestamp_start, response.timestamp_end)
         server = Server(request.data.scheme, request.host, request.port)
         return flow_bytes(meta, _ends(flow.client_conn), server, asked, told)
+
+
+def _approved(state: Exchange) -> list[Event]:
+    return [Note(f"approved: {state.approval}")] if state.approval else []
 
 
 def _by_name(flow: http.HTTPFlow) -> dict[str, str]:

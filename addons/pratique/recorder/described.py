@@ -68,7 +68,8 @@ def describe(
     """
     path, _, query = told.target.partition("?")
     verdict, refusal = state.verdict, state.refusal
-    answered_by = "gateway" if refusal else "upstream" if told.status else ""
+    early = bool(state.answered) and not state.cleared  # the gateway's own 101
+    answered_by = "gateway" if refusal or early else "upstream" if told.status else ""
     return Record(
         flow=told.flow,
         stage=stage,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 LEFT_SECONDS = 600.0
-"""How long requests may outlive the last connection of their session; the longest hold is a minute."""
+"""How long requests may outlive the last connection of their session; a hold ends soon after its client has left."""
 
 type Key = tuple[str, str]
 """(client, connection or claim)."""

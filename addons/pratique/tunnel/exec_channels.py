@@ -48,6 +48,15 @@ class ExecTerms:
         """Seconds of silence after which held output is shown."""
         return QUIET_TTY_SECONDS if self.tty else QUIET_PIPE_SECONDS
 
+    @property
+    def notices(self) -> int | None:
+        """The channel for lines of the gateway's own: stderr; on a terminal, which has none, stdout; else none."""
+        return STDERR if self.stderr else STDOUT if self.tty and self.stdout else None
+
+    def line(self, text: str) -> bytes:
+        """A line as it ends there; a terminal is in raw mode."""
+        return text.encode() + (b"\r\n" if self.tty else b"\n")
+
 
 class Screen:
     """Output on its way to the client. `show(channel, data)` sends what is masked."""
@@ -60,6 +69,10 @@ class Screen:
         self.told = False
         """A Status went out."""
         self.flush_at: float | None = None
+
+    def masked_by(self, output: Output) -> None:
+        """What comes from now on."""
+        self._output = output
 
     def text(self, channel: int, data: bytes, now: float) -> None:
         """More of stdout or stderr. MaskError."""

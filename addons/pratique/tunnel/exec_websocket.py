@@ -97,6 +97,15 @@ class ExecOverWebSocket(WebSocketSession):
         self._step.events.append(Seen(channel, data))
         self._send_client(bytes((channel,)) + data)
 
+    # --- lines of the gateway's own ---
+
+    def _tell(self, line: str) -> None:
+        if self._asked.notices is not None:
+            self._show(self._asked.notices, self._asked.line(line))
+
+    def _masked_by(self, output: Output) -> None:
+        self._screen.masked_by(output)
+
     # --- time and the end ---
 
     def _tick(self) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pratique.errors import FramingError, MaskError, PratiqueError, Refused
+from pratique.tunnel.waiting import Notice, Waiting
 
 LINGER_SECONDS = 1.0
 """How long a client gets to answer the end of a session before its connection is closed: a close that crosses what the
@@ -152,12 +153,23 @@ class Session:
         self._over = False
         self._linger_until = 0.0
         self._noted: set[str] = set()
+        self._waiting: Waiting | None = None
         self._pings = {side: Bucket(CONTROL_RATE, CONTROL_BURST, terms.started) for side in ("client", "server")}
 
     @property
     def ended(self) -> bool:
         """Nothing passes any more."""
         return self._ended
+
+    @property
+    def done(self) -> bool:
+        """It has ended, and the client was told all: what is written of it may be closed."""
+        return self._ended
+
+    @property
+    def waiting(self) -> bool:
+        """The server is not there (and never will be, once it has `ended` so)."""
+        return self._waiting is not None
 
     @property
     def over(self) -> bool:
@@ -171,7 +183,8 @@ class Session:
             return None
         if self._ended:
             return self._linger_until
-        return min([self._terms.started + self._terms.duration, *self._due_times()])
+        due = [self._waiting.remind_at] if self._waiting is not None else []
+        return min([self._terms.started + self._terms.duration, *due, *self._due_times()])
 
     # --- what happens ---
 
@@ -200,7 +213,15 @@ class Session:
         if now >= self._terms.started + self._terms.duration:
             text = f"the gateway ends a session after {self._terms.duration:.0f} s. Open a new one"
             return self.end(Refused(403, "Expired", text, rule="tunnel/duration"), now)
-        return self._run(now, self._tick, blame=502)
+        return self._run(now, self._ticks, blame=502)
+
+    def wait(self, notice: Notice, now: float) -> Step:
+        """The client was answered before the server is there: what is for the server is kept, the client is told why."""
+        return Step() if self._ended else self._run(now, self._wait, notice)
+
+    def attach(self, output: Output, now: float) -> Step:
+        """The server is there: it gets what was kept, in order. `output` masks what it will send."""
+        return Step(close_server=True) if self._ended else self._run(now, self._attach, output)
 
     def end(self, refusal: Refused, now: float) -> Step:
         """The kill switch: the client is told why, in the words of the protocol, and nothing more passes."""
@@ -228,11 +249,50 @@ class Session:
     def _tick(self) -> None:
         """Whatever of `_due_times` is due."""
 
+    def _tell(self, line: str) -> None:
+        """A line of the gateway's own for the person at the client, where the protocol has a place for it."""
+
+    def _masked_by(self, output: Output) -> None:
+        """What the server will send goes through `output`."""
+        raise NotImplementedError
+
     def _due_times(self) -> list[float]:
         return []
 
     def _refuse(self, refusal: Refused) -> None:
         raise NotImplementedError
+
+    # --- before the server is there ---
+
+    def _wait(self, notice: Notice) -> None:
+        if self._waiting is None:
+            self._waiting = Waiting(notice, self._now)
+        else:
+            self._waiting.renew(notice, self._now)
+        self._note(f"waits for approval {notice.approval}")
+        self._tell(notice.first())
+
+    def _ticks(self) -> None:
+        if self._waiting is not None and (line := self._waiting.due(self._now)):
+            self._tell(line)
+        self._tick()
+
+    def _keep(self) -> None:
+        """INVARIANT: nothing is for a server while there is none."""
+        if self._waiting is None:
+            return
+        refusal = self._waiting.keep(self._step.to_server)
+        if refusal is not None and not self._ended:
+            self._refuse(refusal)
+        self._step.to_server, self._step.close_server = [], False
+
+    def _attach(self, output: Output) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None:
+            raise RuntimeError("a server for a session that does not wait for one")
+        self._masked_by(output)
+        self._tell(waiting.notice.granted())
+        self._step.to_server[:0] = waiting.kept
 
     # --- for subclasses ---
 
@@ -267,6 +327,7 @@ class Session:
             if not blame or self._ended:
                 raise
             self._refuse(_refusal(error, blame))
+        self._keep()
         step, self._step = self._step, Step()
         return step
 

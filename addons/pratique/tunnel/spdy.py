@@ -88,7 +88,7 @@ class SpdySession(Session):
                     self._client_resets(frame)
                 case Ping():
                     if self._control_allowed("client"):
-                        self._send_server(frame)
+                        (self._send_client if self.waiting else self._send_server)(frame)
                 case GoAway():
                     self._send_server(GoAway(0, frame.status))  # the server has opened no stream
                 case SynReply():

@@ -45,11 +45,18 @@ class WebSocketSession(Session):
                 self._client_closes(websocket.close_code(part.data))
             elif part.opcode in {PING, PONG}:
                 if self._control_allowed("client"):
-                    self._send_server(part.data, part.opcode)
+                    self._client_control(part)
             else:
                 self._client_part(part)
             if self._ended:
                 return
+
+    def _client_control(self, part: Part) -> None:
+        """Answered here only while there is nobody else to do it."""
+        if not self.waiting:
+            self._send_server(part.data, part.opcode)
+        elif part.opcode == PING:
+            self._send_client(part.data, PONG)
 
     def _server(self, data: bytes) -> None:
         for part in self._server_frames.feed(data):
