@@ -34,6 +34,7 @@ from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
 from pratique.identity.clusters import SandboxSource
+from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
@@ -138,7 +139,7 @@ class Bundle:
             lambda: float(owner.options.pratique_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
-        identity = Identity(lambda: live.current.clients, upstream.source.rejected)
+        identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.source.rejected)
         approvals = Approvals(
             holding,
             store,

@@ -29,6 +29,7 @@ from pratique.kube.rehearsal import Precondition
 
 if TYPE_CHECKING:
     from pratique.identity.clients import Client
+    from pratique.identity.proof import Proof
     from pratique.tunnel.forward_spdy import PortAllowed
     from pratique.tunnel.session import Output, Session, Tape
     from pratique.verdict import Verdict
@@ -46,8 +47,8 @@ class Exchange:
     own_calls: list[str] = field(default_factory=list)
     """Audit-IDs of the gateway's own calls about this request: recorded with it, so that the audit log joins."""
     client: Client | None = None
-    credential_sha256: str = ""
-    """Of the API key that was presented, as the Client document keeps it."""
+    proof: Proof | None = None
+    """Of which credential the client was authenticated by; never the credential itself."""
     session: str = ""
     source: str = ""
     """Address that the request came from."""

@@ -5,6 +5,7 @@ Two entries of one room, because the credential is written only after everything
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import time
 from collections import Counter
@@ -14,9 +15,11 @@ from mitmproxy import ctx, http
 
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
-from pratique.identity.clients import Clients, presented_hash
+from pratique.identity.authenticating import Authenticator
+from pratique.identity.clients import Clients
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
+from pratique.identity.keyring import KeyRing
 from pratique.identity.server import Server
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
@@ -25,27 +28,48 @@ RETRY_SECONDS = 1
 """After the cluster refused a credential: the next request gets another, and a client that waits need not know."""
 
 
+FOLLOW_SECONDS = 1.0
+"""How often it is looked whether other issuers are in force; documents are reloaded as often."""
+
+
 class Identity:
     """Authenticates the client and takes its credentials off the request, before anything else is thought about."""
 
     name = "identity"
 
-    def __init__(self, clients: Callable[[], Clients], rejected: Callable[[], None]) -> None:
+    def __init__(self, clients: Callable[[], Clients], keys: KeyRing, rejected: Callable[[], None]) -> None:
         """`rejected()` tells the credential's source that the cluster refused it."""
         self._clients = clients
+        self._keys = keys
+        self._authenticator = Authenticator(clients, keys)
         self._rejected = rejected
         self._open: Counter[str] = Counter()
+        self._following: asyncio.Task[None] | None = None
+
+    async def running(self) -> None:
+        self._keys.follow(self._clients().issuers)
+        self._following = asyncio.create_task(self._follow())
+
+    async def done(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        await self._keys.stop()
+
+    async def _follow(self) -> None:
+        """Documents are reloaded: the keys of a new issuer are fetched before somebody needs them."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            self._keys.follow(self._clients().issuers)
 
     @guarded(answer)
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         state.started = time.time()
         raw = raw_request(flow)
         flow.request.headers = http.Headers(strip_credentials(raw.headers))
         if flow.is_replay:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
-        state.client = self._clients().authenticate(raw.headers, state.started)
-        state.credential_sha256 = presented_hash(raw.headers)
+        state.client, state.proof = await self._authenticator.authenticate(raw.headers, None, state.started)
         headers_only(raw)
         state.rechecks.append(functools.partial(self._recheck, state))
         self._admit(state)
@@ -79,7 +103,7 @@ class Identity:
         self._leave(exchange(flow))
 
     def _recheck(self, state: Exchange) -> None:
-        if not self._clients().holds(state.client, state.credential_sha256, time.time()):
+        if not self._authenticator.holds(state.client, state.proof, time.time()):
             raise Refused(
                 401, "Unauthorized", "the client's credential has expired or was revoked", rule="identity/ended"
             )

@@ -74,6 +74,7 @@ def describe(
         stage=stage,
         audit_id=state.audit_id,
         client=state.client.name if state.client else "",
+        credential=scrub_value(str(state.proof)) if state.proof else "",
         cluster=cluster,
         method=scrub_value(told.method[:MAX_METHOD]),
         path=scrub_path(path),

@@ -1,0 +1,217 @@
+"""Every kind of client credential: valid, expired, for somebody else, unsigned, revoked, unknown → the right answer.
+
+The sandbox is the witness that no refused request reached the cluster, and the recordings that no credential is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pratique.identity.clients import client_document, new_api_key
+from pratique.sandbox.cluster import Sandbox
+from tests.identity.issuing import AUDIENCE, ISSUER, account_claims, confused, key_set, signed, unsigned, without
+from tests.process.gateway import Gateway, eventually
+
+pytestmark = pytest.mark.process
+LIST = "/api/v1/namespaces/payments/configmaps"
+WATCH = "/api/v1/namespaces/payments/pods?watch=true&timeoutSeconds=300"
+
+DOCUMENTS = f"""
+apiVersion: pratique/v1
+kind: Issuer
+metadata: {{name: cluster}}
+spec:
+  tokens: {{url: "{ISSUER}", audiences: [{AUDIENCE}], keys: {{file: keys.json}}}}
+---
+apiVersion: pratique/v1
+kind: Issuer
+metadata: {{name: away}}
+spec:
+  tokens: {{url: "{ISSUER}/away", audiences: [{AUDIENCE}], keys: {{file: no-such-file.json}}}}
+---
+apiVersion: pratique/v1
+kind: Issuer
+metadata: {{name: sandbox}}
+spec:
+  tokens: {{url: "{ISSUER}/sandbox", audiences: [{AUDIENCE}], keys: {{cluster: {{}}}}}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {{name: server}}
+spec:
+  serviceAccount: {{issuer: cluster, namespace: mcp, name: server}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {{name: ops}}
+spec:
+  oidc: {{issuer: cluster, claims: {{groups: ops}}}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {{name: tenant}}
+spec:
+  oidc: {{issuer: cluster, claims: {{tenant: a}}}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {{name: of-the-away}}
+spec:
+  serviceAccount: {{issuer: away, namespace: mcp, name: server}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {{name: of-the-sandbox}}
+spec:
+  serviceAccount: {{issuer: sandbox, namespace: mcp, name: server}}
+"""
+REVOKED = """
+apiVersion: pratique/v1
+kind: Client
+metadata: {name: leaves}
+spec:
+  serviceAccount: {issuer: cluster, namespace: mcp, name: leaves}
+"""
+
+
+@pytest.fixture(scope="module")
+def issued(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("issued")
+    gone = new_api_key("gone", bytes(32))
+    documents = {"issuers.yaml": DOCUMENTS.lstrip(), "leaves.yaml": REVOKED.lstrip(), "keys.json": key_set("rsa", "ec").decode(),
+                 "gone.yaml": client_document("gone", gone.sha256).replace("spec:", "spec:\n  holdSeconds: 0")}  # fmt: skip
+    documents["gone.yaml"] += '    expires: "2020-01-01T00:00:00Z"\n'
+    running = Gateway(folder, sandbox, documents=documents)
+    running.keys["gone"] = gone.key.reveal()
+    running.start()
+    yield running
+    running.stop()
+
+
+def get(gateway: Gateway, marker: str, *values: str) -> Any:
+    lines = [f"Authorization: {value}" for value in values]
+    answer = gateway.raw(gateway.head(f"GET {LIST}/{marker}", *lines, client=""))
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def oidc(**more: Any) -> dict[str, Any]:
+    return without(account_claims(time.time()), "kubernetes.io") | {"sub": "somebody", "groups": ["ops"]} | more
+
+
+def test_a_valid_token_of_each_kind_passes_and_the_cluster_sees_only_the_gateways(issued: Gateway) -> None:
+    now = time.time()
+    for number, (token, client) in enumerate([
+        (signed(account_claims(now)), "serviceAccount:"), (signed(account_claims(now), "ec"), "serviceAccount:"),
+        (signed(oidc(), alg="PS256"), "oidc:"), (signed(oidc(aud="pratique", jti="a-name-for-it")), "oidc:a-name-for-it"),
+    ]):  # fmt: skip
+        marker = f"with-token-{number}"
+        assert get(issued, marker, f"Bearer {token}")[0] == 404
+        [record] = issued.seen(marker)
+        assert record.header("authorization") == f"Bearer {issued.sandbox.info.static_token}"
+        assert token not in str(record.headers)
+        eventually(lambda: client.encode() in issued.recorded())  # noqa: B023 - waited for at once
+        for part in token.split(".")[1:]:
+            assert part.encode() not in issued.recorded()
+
+
+def refused(now: float, key: str, gone: str) -> dict[str, tuple[str, ...]]:
+    account = account_claims(now)
+    good = signed(account)
+    return {
+        "none": (),
+        "key-unknown": (f"Bearer {key[:-1]}{'A' if key[-1] != 'A' else 'B'}",),
+        "key-expired": (f"Bearer {gone}",),
+        "two-keys": (f"Bearer {key}", f"Bearer {key}"),
+        "key-and-token": (f"Bearer {key}", f"Bearer {good}"),
+        "two-tokens": (f"Bearer {good}", f"Bearer {good}"),
+        "token-in-basic": (f"Basic {good}",),
+        "account-expired": (f"Bearer {signed(account | {'exp': now - 1})}",),
+        "account-not-yet": (f"Bearer {signed(account | {'nbf': now + 600})}",),
+        "account-wrong-audience": (f"Bearer {signed(account | {'aud': ['https://kubernetes.default.svc']})}",),
+        "account-no-audience": (f"Bearer {signed(without(account, 'aud'))}",),
+        "account-wrong-issuer": (f"Bearer {signed(account | {'iss': 'https://other.example'})}",),
+        "account-of-an-issuer-by-keys-of-another": (f"Bearer {signed(account | {'iss': ISSUER + '/away'}, header={'alg': 'none'})}",),
+        "account-none": (f"Bearer {unsigned(account)}",),
+        "account-empty-signature": (f"Bearer {unsigned(account, signature=b'')}",),
+        "account-hmac": (f"Bearer {confused(account)}",),
+        "account-other-key": (f"Bearer {signed(account, 'rsa-other', header={'kid': 'rsa'})}",),
+        "account-unknown-key": (f"Bearer {signed(account, 'rsa-other')}",),
+        "account-unknown": (f"Bearer {signed(account_claims(now, name='nobody'))}",),
+        "account-no-expiry": (f"Bearer {signed(without(account, 'exp'))}",),
+        "oidc-expired": (f"Bearer {signed(oidc(exp=now - 1))}",),
+        "oidc-wrong-audience": (f"Bearer {signed(oidc(aud='other'))}",),
+        "oidc-wrong-issuer": (f"Bearer {signed(oidc(iss='https://login.example'))}",),
+        "oidc-none": (f"Bearer {unsigned(oidc())}",),
+        "oidc-unknown": (f"Bearer {signed(oidc(groups=['dev']))}",),
+        "oidc-ambiguous": (f"Bearer {signed(oidc(tenant='a'))}",),
+        "too-long": (f"Bearer {signed(oidc(more='x' * 16_384))}",),
+    }  # fmt: skip
+
+
+NAMES = sorted(refused(0.0, "k", "g"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_other_is_a_401_that_does_not_say_what_was_wrong(issued: Gateway, name: str) -> None:
+    values = refused(time.time(), issued.keys["agent"], issued.keys["gone"])[name]
+    code, answer = get(issued, f"refused-{name}", *values)
+    assert code == 401, answer
+    assert b"no valid credential of a client" in answer
+    assert b"www-authenticate" in answer.lower()
+    assert issued.seen(f"refused-{name}") == []
+
+
+@pytest.mark.parametrize("issuer", ["away", "sandbox"])
+def test_what_cannot_be_checked_is_a_503_that_says_when_to_repeat(issued: Gateway, issuer: str) -> None:
+    """No keys in the file; and a cluster (the sandbox) that publishes none."""
+    token = signed(account_claims(time.time()) | {"iss": f"{ISSUER}/{issuer}"})
+    code, answer = get(issued, f"unchecked-{issuer}", f"Bearer {token}")
+    assert code == 503
+    assert b"\r\nretry-after: 5\r\n" in answer.lower()
+    assert issued.seen(f"unchecked-{issuer}") == []
+
+
+def test_a_client_that_is_removed_is_unknown_and_its_open_stream_ends(issued: Gateway) -> None:
+    token = signed(account_claims(time.time(), name="leaves"))
+    with issued.connect() as watch:
+        watch.sendall(issued.head(f"GET {WATCH}", f"Authorization: Bearer {token}", client=""))
+        assert watch.recv(65536).startswith(b"HTTP/1.1 200")
+        (Path(issued.policies) / "leaves.yaml").unlink()
+        ends(watch)
+    assert get(issued, "was-removed", f"Bearer {token}")[0] == 401
+    assert issued.seen("was-removed") == []
+
+
+def test_an_open_stream_ends_when_its_token_does(issued: Gateway) -> None:
+    token = signed(account_claims(time.time()) | {"exp": time.time() + 2})
+    with issued.connect() as watch:
+        watch.sendall(issued.head(f"GET {WATCH}", f"Authorization: Bearer {token}", client=""))
+        assert watch.recv(65536).startswith(b"HTTP/1.1 200")
+        ends(watch)
+
+
+def ends(sock: Any) -> None:
+    """As if the cluster had ended it, long before the watch's own end (300 s)."""
+    received = b""
+    while not received.endswith(b"0\r\n\r\n"):
+        chunk = sock.recv(65536)
+        assert chunk
+        received += chunk
+
+
+def test_keys_of_a_client_rotate_one_beside_the_other(issued: Gateway) -> None:
+    """A second key is good beside the first, and alone when that is taken out."""
+    document = issued.policies / "client-other.yaml"
+    old, new = issued.keys["other"], new_api_key("other", b"n" * 32)
+    with_both = document.read_text() + f'  - sha256: "{new.sha256}"\n'
+    document.write_text(with_both)
+    eventually(lambda: get(issued, "rotates-new", f"Bearer {new.key.reveal()}")[0] == 404)
+    assert get(issued, "rotates-old", f"Bearer {old}")[0] == 404
+    document.write_text(client_document("other", new.sha256))
+    eventually(lambda: get(issued, "rotates-old-again", f"Bearer {old}")[0] == 401)
+    assert get(issued, "rotates-new-again", f"Bearer {new.key.reveal()}")[0] == 404
