@@ -19,9 +19,11 @@ from pratique.identity.issuers import ALGORITHMS, ClusterKeys, FileKeys, Issuers
 from pratique.identity.keyring import AGAIN_SECONDS, REFRESH_SECONDS, STALE_SECONDS, KeyRing
 from pratique.identity.proof import NotProvedError
 from pratique.sandbox.certificates import ensure
+from tests.identity.certifying import SPIFFE, authority, peer, pem
+from tests.identity.certifying import client as certified
 from tests.identity.helpers import HandTime, documents, settle
 from tests.identity.issuing import AUDIENCE, ISSUER, account_claims, key_set, signed
-from tests.identity.test_matching import ACCOUNT, ISSUERS, client
+from tests.identity.test_matching import ACCOUNT, ISSUERS, MESH, client
 
 START = 1_700_000_000.0
 
@@ -325,3 +327,48 @@ def test_guesses_are_logged_once_a_second(caplog):
     run(work)
     assert len(caplog.records) == 3
     assert "99 more were not logged" in caplog.text
+
+
+# --- client certificates ---
+
+
+def certificates(path):
+    text = MESH.removeprefix("---\n").replace("path: m.pem", f"path: {path}")
+    return Clients.from_documents(documents(text + client("meshed", f"certificate: {{issuer: mesh, uri: '{SPIFFE}'}}")))
+
+
+def test_a_certificate_is_held_by_the_authority_that_it_ends_in(tmp_path):
+    path = tmp_path / "mesh.pem"
+    path.write_bytes(pem(authority(START)))
+    clients = certificates(path)
+
+    async def work(ring, cluster, clock):
+        authenticator = Authenticator(lambda: clients, ring)
+        ring.follow(clients.issuers)
+        await settle()
+        found, proof = await authenticator.authenticate([], peer(certified(START)), clock())
+        assert (found.name, proof.kind) == ("meshed", "certificate")
+        assert authenticator.holds(found, proof, clock())
+        assert not authenticator.holds(found, proof, proof.expires)
+        path.write_bytes(pem(authority(START, "other")))
+        await clock.pass_(20, step=5)
+        assert not authenticator.holds(found, proof, clock())
+        with pytest.raises(Refused) as raised:
+            await authenticator.authenticate([], peer(certified(START)), clock())
+        assert raised.value.code == 401
+
+    run(work)
+
+
+def test_a_certificate_that_cannot_be_checked_is_a_503(tmp_path):
+    clients = certificates(tmp_path / "none.pem")
+
+    async def work(ring, cluster, clock):
+        with pytest.raises(Refused) as raised:
+            await Authenticator(lambda: clients, ring).authenticate([], peer(certified(START)), clock())
+        assert raised.value.code == 503
+        with pytest.raises(Refused) as raised:  # nobody could vouch for it
+            await Authenticator(Clients, ring).authenticate([], peer(certified(START)), clock())
+        assert raised.value.code == 401
+
+    run(work)

@@ -148,6 +148,26 @@ def test_a_client_that_cannot_be_told_is_refused_at_its_place(spec, says):
     assert str(raised.value).startswith("policies/identity.yaml:")
 
 
+MESH = "---\napiVersion: pratique/v1\nkind: Issuer\nmetadata: {name: mesh}\nspec: {certificates: {certificateAuthority: {path: m.pem}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"), [("uri: a", "uri: a", True), ("uri: a", "uri: b", False), ("uri: a", "dns: a", False)]
+)
+def test_clients_with_certificates_are_told_apart_by_their_names(one, other, same):
+    text = MESH.removeprefix("---\n") + "".join(
+        client(name, f"certificate: {{issuer: mesh, {names}}}") for name, names in (("c0", one), ("c1", other))
+    )
+    if same:
+        with pytest.raises(DocumentErrors, match="client `c0` means the same credentials"):
+            Clients.from_documents(documents(text))
+    else:
+        found = Clients.from_documents(documents(text))
+        assert found.names == ("c0", "c1")
+        assert found.kinds_of("c0") == ("certificate",)
+        assert set(found.issuers.certificates) == {"mesh"}
+
+
 SAME = [
     (ACCOUNT, ACCOUNT),
     (ACCOUNT, ACCOUNT.replace("name: server", "name: server, uid: sa-1")),
@@ -190,6 +210,8 @@ BAD_ISSUERS = [
     ("{tokens: {url: u, audiences: [x], keys: {file: k}, algorithms: [HS256]}}", "`HS256` is not known"),
     ("{tokens: {url: u, audiences: [x], keys: {file: k}, algorithms: []}}", "no algorithm is allowed"),
     ("{certificates: {certificateAuthority: {}}}", "exactly one of `path`"),
+    ("{certificates: {certificateAuthority: {data: '%'}}}", "it is not base64"),
+    ("{certificates: {certificateAuthority: {data: bm9uZQ==}}}", "0 CA certificates"),
 ]  # fmt: skip
 
 

@@ -5,6 +5,8 @@ The sandbox is the witness that no refused request reached the cluster, and the 
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 
 from pratique.identity.clients import client_document, new_api_key
 from pratique.sandbox.cluster import Sandbox
+from tests.identity import certifying
 from tests.identity.issuing import AUDIENCE, ISSUER, account_claims, confused, key_set, signed, unsigned, without
-from tests.process.gateway import Gateway, eventually
+from tests.process.gateway import Gateway, eventually, read_answer
+from tests.process.h2client import H2Client
 
 pytestmark = pytest.mark.process
 LIST = "/api/v1/namespaces/payments/configmaps"
@@ -70,6 +74,31 @@ metadata: {{name: of-the-sandbox}}
 spec:
   serviceAccount: {{issuer: sandbox, namespace: mcp, name: server}}
 """
+CERTIFIED = """
+apiVersion: pratique/v1
+kind: Issuer
+metadata: {name: mesh}
+spec:
+  certificates: {certificateAuthority: {path: mesh.pem}}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {name: meshed}
+spec:
+  certificate: {issuer: mesh, uri: "spiffe://example.org/mcp/server"}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {name: named}
+spec:
+  certificate: {issuer: mesh, commonName: named}
+---
+apiVersion: pratique/v1
+kind: Client
+metadata: {name: other-name}
+spec:
+  certificate: {issuer: mesh, dns: both.example}
+"""
 REVOKED = """
 apiVersion: pratique/v1
 kind: Client
@@ -84,6 +113,7 @@ def issued(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("issued")
     gone = new_api_key("gone", bytes(32))
     documents = {"issuers.yaml": DOCUMENTS.lstrip(), "leaves.yaml": REVOKED.lstrip(), "keys.json": key_set("rsa", "ec").decode(),
+                 "mesh.yaml": CERTIFIED.lstrip(), "mesh.pem": certifying.pem(certifying.authority(time.time())).decode(),
                  "gone.yaml": client_document("gone", gone.sha256).replace("spec:", "spec:\n  holdSeconds: 0")}  # fmt: skip
     documents["gone.yaml"] += '    expires: "2020-01-01T00:00:00Z"\n'
     running = Gateway(folder, sandbox, documents=documents)
@@ -215,3 +245,120 @@ def test_keys_of_a_client_rotate_one_beside_the_other(issued: Gateway) -> None:
     document.write_text(client_document("other", new.sha256))
     eventually(lambda: get(issued, "rotates-old-again", f"Bearer {old}")[0] == 401)
     assert get(issued, "rotates-new-again", f"Bearer {new.key.reveal()}")[0] == 404
+
+
+# --- client certificates ---
+
+
+def certified(
+    gateway: Gateway, folder: Path, *chain: Any, who: str = "client", alpn: str = "http/1.1"
+) -> ssl.SSLContext:
+    """A context that presents a certificate (and what is sent with it) with the key of `who`."""
+    context = gateway.tls((alpn,))
+    file = folder / f"{who}.pem"
+    file.write_bytes(certifying.private_pem(who) + certifying.pem(*chain))
+    context.load_cert_chain(file)
+    return context
+
+
+def with_certificate(gateway: Gateway, context: ssl.SSLContext, marker: str, *headers: str) -> tuple[int, bytes]:
+    with socket.create_connection(("127.0.0.1", gateway.port), 60) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
+            sock.sendall(gateway.head(f"GET {LIST}/{marker}", *headers, client=""))
+            answer = read_answer(sock)
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+NOBODYS = {
+    "expired": lambda now: [certifying.client(now, days=-0.01)],
+    "not-yet": lambda now: [certifying.client(now, ago=-0.01)],
+    "wrong-authority": lambda now: [certifying.client(now, ca="evil"), certifying.authority(now, "evil")],
+    "same-name-authority": lambda now: [
+        certifying.client(now, ca="evil"),
+        certifying.authority(now, "evil", by_name="ca"),
+    ],
+    "for-servers": lambda now: [certifying.client(now, eku=(certifying.Usage.SERVER_AUTH,))],
+    "unknown": lambda now: [certifying.client(now, uris=("spiffe://example.org/mcp/other",), common=())],
+    "ambiguous": lambda now: [certifying.client(now, dns=("both.example",))],
+    "somebodys-second": lambda now: [certifying.client(now, ca="self", who="self"), certifying.client(now)],
+}
+
+
+@pytest.mark.parametrize("name", NOBODYS)
+def test_a_certificate_that_is_nobodys_is_a_401(issued: Gateway, tmp_path: Path, name: str) -> None:
+    who = "self" if name == "somebodys-second" else "client"
+    context = certified(issued, tmp_path, *NOBODYS[name](time.time()), who=who)
+    code, answer = with_certificate(issued, context, f"certified-{name}")
+    assert code == 401, answer
+    assert b"no valid credential of a client" in answer
+    assert issued.seen(f"certified-{name}") == []
+
+
+def test_a_certificate_is_its_client_whatever_it_is_named_by(issued: Gateway, tmp_path: Path) -> None:
+    now = time.time()
+    for marker, certificate in {
+        "certified-by-uri": certifying.client(now),
+        "certified-by-name": certifying.client(now, uris=(), common=("named",)),
+        "certified-by-dns": certifying.client(now, uris=(), dns=("both.example",)),
+    }.items():
+        assert with_certificate(issued, certified(issued, tmp_path, certificate), marker)[0] == 404
+        assert len(issued.seen(marker)) == 1
+    eventually(lambda: b"certificate:1234abcd/sha256:" in issued.recorded())
+
+
+def test_a_certificate_and_a_key_at_once_are_a_401(issued: Gateway, tmp_path: Path) -> None:
+    context = certified(issued, tmp_path, certifying.client(time.time()))
+    for value in (f"Bearer {issued.keys['agent']}", f"Bearer {signed(account_claims(time.time()))}", ""):
+        assert with_certificate(issued, context, "certified-twice", f"Authorization: {value}")[0] == 401
+    assert issued.seen("certified-twice") == []
+
+
+def test_no_certificate_and_no_key_is_a_401_and_headers_that_tell_of_one_are_nothing(
+    issued: Gateway, tmp_path: Path
+) -> None:
+    forwarded = "X-Forwarded-Client-Cert: By=spiffe://gateway;URI=spiffe://example.org/mcp/server"
+    assert with_certificate(issued, issued.tls(), "certified-not", forwarded)[0] == 401
+    assert issued.seen("certified-not") == []
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_not_resumed(issued: Gateway, tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """A resumed one would carry the certificate of the first, whoever has its ticket."""
+    context = certified(issued, tmp_path, certifying.client(time.time()))
+    context.minimum_version = context.maximum_version = version
+    session = None
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", issued.port), 60) as plain:
+            with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as sock:
+                sock.sendall(issued.head(f"GET {LIST}/resumes-not", client=""))
+                assert read_answer(sock).startswith(b"HTTP/1.1 404")
+                assert not sock.session_reused
+                session = sock.session
+
+
+def test_an_open_stream_ends_when_its_certificate_does(issued: Gateway, tmp_path: Path) -> None:
+    certificate = certifying.client(time.time(), days=3 / 86400)
+    context = certified(issued, tmp_path, certificate)
+    with socket.create_connection(("127.0.0.1", issued.port), 60) as plain:
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as watch:
+            watch.sendall(issued.head(f"GET {WATCH}", client=""))
+            assert watch.recv(65536).startswith(b"HTTP/1.1 200")
+            ends(watch)
+            watch.sendall(issued.head(f"GET {LIST}/certified-once", client=""))
+            assert read_answer(watch).startswith(b"HTTP/1.1 401")
+
+
+def test_http2_asks_for_a_certificate_too(issued: Gateway, tmp_path: Path) -> None:
+    context = certified(issued, tmp_path, certifying.client(time.time()), alpn="h2")
+    with H2Client(issued, "", context=context) as client:
+        stream = client.streams[client.request("GET", f"{LIST}/certified-h2")]
+        client.wait(lambda: stream.over)
+        assert stream.status == 404
+    assert len(issued.seen("certified-h2")) == 1
+
+
+def test_a_gateway_without_such_clients_asks_for_no_certificate(gateway: Gateway, tmp_path: Path) -> None:
+    """The handshake of others stays as it was, and a certificate is not even sent."""
+    context = certified(gateway, tmp_path, certifying.client(time.time()))
+    key = f"Authorization: Bearer {gateway.keys['agent']}"
+    assert with_certificate(gateway, context, "certified-unasked", key)[0] == 404

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from weakref import WeakKeyDictionary
 
-from mitmproxy import ctx, http
+from mitmproxy import ctx, http, tls
+from mitmproxy.addons import tlsconfig
+from mitmproxy.connection import Connection
+from mitmproxy.net import tls as tls_versions
+from OpenSSL import SSL
 
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.identity.authenticating import Authenticator
+from pratique.identity.certificates import PeerCertificates
 from pratique.identity.clients import Clients
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
+from pratique.identity.handshake import CIPHERS, asking, peer_certificates, server_context
 from pratique.identity.keyring import KeyRing
 from pratique.identity.server import Server
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
+
+logger = logging.getLogger("pratique")
 
 RETRY_SECONDS = 1
 """After the cluster refused a credential: the next request gets another, and a client that waits need not know."""
@@ -45,6 +55,7 @@ class Identity:
         self._rejected = rejected
         self._open: Counter[str] = Counter()
         self._following: asyncio.Task[None] | None = None
+        self._peers: WeakKeyDictionary[Connection, PeerCertificates] = WeakKeyDictionary()
 
     async def running(self) -> None:
         self._keys.follow(self._clients().issuers)
@@ -61,6 +72,23 @@ class Identity:
             await asyncio.sleep(FOLLOW_SECONDS)
             self._keys.follow(self._clients().issuers)
 
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """Only where some client has a certificate is one asked for: others see the handshake that they always saw."""
+        try:
+            if data.ssl_conn is not None and self._clients().issuers.certificates:
+                data.ssl_conn = _asking(data, data.ssl_conn)
+        except Exception:  # noqa: BLE001 - then there is no certificate, so a 401
+            logger.error("identity: no client certificate can be asked for")
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        peer: PeerCertificates | None = PeerCertificates(b"")
+        try:
+            peer = peer_certificates(data.ssl_conn) if data.ssl_conn is not None else None
+        except Exception:  # noqa: BLE001 - what cannot be read proves nobody
+            logger.error("identity: a client certificate cannot be read")
+        if peer is not None:
+            self._peers[data.conn] = peer
+
     @guarded(answer)
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
@@ -69,7 +97,8 @@ class Identity:
         flow.request.headers = http.Headers(strip_credentials(raw.headers))
         if flow.is_replay:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
-        state.client, state.proof = await self._authenticator.authenticate(raw.headers, None, state.started)
+        peer = self._peers.get(flow.client_conn)
+        state.client, state.proof = await self._authenticator.authenticate(raw.headers, peer, state.started)
         headers_only(raw)
         state.rechecks.append(functools.partial(self._recheck, state))
         self._admit(state)
@@ -112,6 +141,16 @@ class Identity:
         name, state.admitted = state.admitted, ""
         if name:
             self._open[name] -= 1
+
+
+def _asking(data: tls.TlsData, made: SSL.Connection) -> SSL.Connection:
+    """The connection that mitmproxy made, anew: a context cannot be changed after its first use."""
+    options = ctx.options
+    least, most = (tls_versions.Version[getattr(options, f"tls_version_client_{end}")].value for end in ("min", "max"))
+    entry = ctx.master.addons.get("tlsconfig").get_cert(data.context)
+    ciphers = options.ciphers_client.encode() if options.ciphers_client else CIPHERS
+    context = server_context(least, most, ciphers, entry.chain_file, tlsconfig.alpn_select_callback)
+    return asking(context, entry.cert.to_cryptography(), entry.privatekey, made.get_app_data())
 
 
 class Gate:

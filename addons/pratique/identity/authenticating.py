@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pratique.errors import CredentialError, Refused
+from pratique.identity.certificates import Authorities, PeerCertificates
+from pratique.identity.certificates import verify as check
 from pratique.identity.clients import PREFIX, Client, Clients
-from pratique.identity.issuers import TokenIssuer
+from pratique.identity.issuers import CertificateIssuer, TokenIssuer
 from pratique.identity.jwks import Key
-from pratique.identity.presenting import PeerCertificates, presented
-from pratique.identity.proof import Claims, NotProvedError, Proof
+from pratique.identity.presenting import presented
+from pratique.identity.proof import Claims, KeyHash, NotProvedError, Proof
 from pratique.identity.tokens import looks_like_token, read_token, verify
 
 logger = logging.getLogger("pratique")
@@ -30,7 +32,8 @@ class Keys(Protocol):
     """What is needed of the key ring."""
 
     async def key(self, issuer: TokenIssuer, key_id: str, now: float) -> Key: ...
-    def knows(self, issuer: TokenIssuer, key_id: str, now: float) -> bool: ...
+    async def authorities(self, issuer: CertificateIssuer, now: float) -> Authorities: ...
+    def knows(self, issuer: TokenIssuer | CertificateIssuer, key_id: str, now: float) -> bool: ...
 
 
 class Authenticator:
@@ -67,14 +70,19 @@ class Authenticator:
         clients = self._clients()
         if proof is None or not clients.holds(client, proof, now):
             return False
-        if not isinstance(proof.fact, Claims):
+        fact, issuers = proof.fact, clients.issuers
+        if isinstance(fact, KeyHash):
             return True
-        issuer = clients.issuers.tokens.get(proof.fact.issuer)
-        return issuer is not None and self._keys.knows(issuer, proof.fact.key, now)
+        issuer: TokenIssuer | CertificateIssuer | None
+        if isinstance(fact, Claims):
+            issuer, key = issuers.tokens.get(fact.issuer), fact.key
+        else:
+            issuer, key = issuers.certificates.get(fact.issuer), fact.root
+        return issuer is not None and self._keys.knows(issuer, key, now)
 
     async def _proved(self, credential: str | PeerCertificates, now: float) -> tuple[Client, Proof]:
         if isinstance(credential, PeerCertificates):
-            raise NotProvedError("client certificates are not accepted")
+            return await self._by_certificate(credential, now)
         if not credential.startswith(f"{PREFIX}_") and looks_like_token(credential):  # a client's name may have dots
             return await self._by_token(credential, now)
         return self._clients().of_key(credential, now)
@@ -90,6 +98,28 @@ class Authenticator:
         claims, expires, identifier = verify(token, issuer, key, now)
         client, kind = self._clients().of_fact(claims)
         return client, Proof(kind, identifier, claims, expires)
+
+    async def _by_certificate(self, peer: PeerCertificates, now: float) -> tuple[Client, Proof]:
+        """By whichever issuer it is of. Raises CredentialError where only one that cannot be asked could vouch for it."""
+        found: list[tuple[Client, Proof]] = []
+        problems: list[NotProvedError] = []
+        missing: CredentialError | None = None
+        for issuer in self._clients().issuers.certificates.values():
+            try:
+                names, expires, identifier = check(peer, issuer.name, await self._keys.authorities(issuer, now), now)
+                client, kind = self._clients().of_fact(names)
+                found.append((client, Proof(kind, identifier, names, expires)))
+            except NotProvedError as error:
+                problems.append(error)
+            except CredentialError as error:
+                missing = error
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotProvedError("the certificate is that of several clients: make their documents differ")
+        if missing is not None:
+            raise missing
+        raise problems[-1] if problems else NotProvedError("no Issuer of client certificates is in use")
 
     def _log(self, reason: str, now: float) -> None:
         if 0 <= now - self._logged_at < LOG_SECONDS:

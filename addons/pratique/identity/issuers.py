@@ -8,6 +8,7 @@ An Issuer issues either tokens (a cluster's ServiceAccount tokens, OpenID Connec
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import msgspec
 
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors
+from pratique.identity.certificates import AuthorityError, read_authorities
 from pratique.identity.clusters import CertificateAuthority
 
 type Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
@@ -217,6 +219,11 @@ def _authority(spec: CertificateAuthority, path: tuple[str, ...], errors: _Error
         return InlineKeys("")
     if spec.path is not None:
         return FileKeys(errors.path(spec.path, (*path, "path")))
+    try:
+        read_authorities(base64.b64decode("".join((spec.data or "").split()), validate=True))
+    except (AuthorityError, ValueError) as error:
+        said = str(error) if isinstance(error, AuthorityError) else "it is not base64"
+        errors.add((*path, "data"), f"no CA certificates: {said}", "Give base64 of their PEM")
     return InlineKeys(spec.data or "")
 
 

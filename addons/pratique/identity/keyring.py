@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any, Never
 
 from pratique.errors import CredentialError
+from pratique.identity.certificates import Authorities, AuthorityError, read_authorities
 from pratique.identity.clusters import CertificateAuthority
 from pratique.identity.credentials import Clock, Fetched, Refresher, Sleep
-from pratique.identity.issuers import FileKeys, Issuers, TokenIssuer, UrlKeys
+from pratique.identity.issuers import CertificateIssuer, FileKeys, Issuers, TokenIssuer, UrlKeys
 from pratique.identity.jwks import MAX_SET_BYTES, Key, KeySetError, read_keys
 from pratique.identity.proof import NotProvedError
 
@@ -37,10 +38,12 @@ STALE_SECONDS = 4 * 3600.0  # an issuer's outage is hours; a key that it has wit
 AGAIN_SECONDS = 10.0  # tokens with invented key ids must not become a flood of calls to the issuer
 
 type KeySet = Mapping[str, Key]
+type Issuer = TokenIssuer | CertificateIssuer
+type Kept = KeySet | Authorities
 
 
 class KeyRing:
-    """The key sets of all token issuers. `cluster_keys` asks the gateway's own cluster for its set, or raises."""
+    """The key sets of all token issuers, the CA certificates of all certificate issuers. `cluster_keys` asks the gateway's own cluster for its set, or raises."""
 
     def __init__(
         self,
@@ -54,22 +57,32 @@ class KeyRing:
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
-        self._kept: dict[TokenIssuer, Refresher[KeySet]] = {}
+        self._tokens: dict[TokenIssuer, Refresher[KeySet]] = {}
+        self._authorities: dict[CertificateIssuer, Refresher[Authorities]] = {}
         self._starting: set[asyncio.Task[None]] = set()
 
     def follow(self, issuers: Issuers) -> None:
         """Begins to keep the keys of these issuers, and stops keeping those of others. Waits for nothing."""
-        wanted = set(issuers.tokens.values())
-        for issuer in set(self._kept) - wanted:
-            self._later(self._kept.pop(issuer).stop())
-        for issuer in wanted - set(self._kept):
-            self._kept[issuer] = self._refresher(issuer)
-            self._later(self._kept[issuer].start())
+        self._follow(self._tokens, set(issuers.tokens.values()), self._key_set)
+        self._follow(self._authorities, set(issuers.certificates.values()), self._authority)
+
+    def _follow[I, T](self, kept: dict[I, Refresher[T]], wanted: set[I], made: Callable[[I], Refresher[T]]) -> None:
+        for issuer in set(kept) - wanted:
+            self._later(kept.pop(issuer).stop())
+        for issuer in wanted - set(kept):
+            self._of(kept, issuer, made)
+
+    def _of[I, T](self, kept: dict[I, Refresher[T]], issuer: I, made: Callable[[I], Refresher[T]]) -> Refresher[T]:
+        if issuer not in kept:
+            kept[issuer] = made(issuer)
+            self._later(kept[issuer].start())
+        return kept[issuer]
 
     async def stop(self) -> None:
-        kept, self._kept = self._kept, {}
-        for refresher in kept.values():
+        for refresher in (*self._tokens.values(), *self._authorities.values()):
             await refresher.stop()
+        self._tokens.clear()
+        self._authorities.clear()
 
     async def key(self, issuer: TokenIssuer, key_id: str, now: float) -> Key:
         """The issuer's key of this id.
@@ -78,10 +91,7 @@ class KeyRing:
             CredentialError: (503) there are no keys, or it cannot be asked whether this one is new.
             NotProvedError: the issuer has no such key.
         """
-        refresher = self._kept.get(issuer)
-        if refresher is None:
-            refresher = self._kept[issuer] = self._refresher(issuer)
-            self._later(refresher.start())
+        refresher = self._of(self._tokens, issuer, self._key_set)
         found = (await refresher.credential(now)).get(key_id)
         if found is None:
             found = (await refresher.renewed(now, AGAIN_SECONDS)).get(key_id)
@@ -89,10 +99,15 @@ class KeyRing:
             raise NotProvedError(f"Issuer `{issuer.name}` has no key of the token's `kid`")
         return found
 
-    def knows(self, issuer: TokenIssuer, key_id: str, now: float) -> bool:
-        """Whether the key is still one of the issuer's, by what is at hand. For streams that are open."""
-        refresher = self._kept.get(issuer)
-        held = refresher.at_hand(now) if refresher is not None else None
+    async def authorities(self, issuer: CertificateIssuer, now: float) -> Authorities:
+        """The issuer's CA certificates. Raises CredentialError: (503) there are none."""
+        return await self._of(self._authorities, issuer, self._authority).credential(now)
+
+    def knows(self, issuer: Issuer, key_id: str, now: float) -> bool:
+        """Whether a key, or a CA certificate, is still one of the issuer's, by what is at hand. For open streams."""
+        refresher: Refresher[Any] | None
+        refresher = self._tokens.get(issuer) if isinstance(issuer, TokenIssuer) else self._authorities.get(issuer)
+        held: Kept | None = refresher.at_hand(now) if refresher is not None else None
         return held is not None and key_id in held
 
     def _later(self, work: Any) -> None:
@@ -100,27 +115,37 @@ class KeyRing:
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
-    def _refresher(self, issuer: TokenIssuer) -> Refresher[KeySet]:
+    def _key_set(self, issuer: TokenIssuer) -> Refresher[KeySet]:
         period = FILE_REFRESH_SECONDS if isinstance(issuer.keys, FileKeys) else REFRESH_SECONDS
-        read = self._reader(issuer)
+        return self._refresher(issuer, self._reader(issuer), read_keys, period)
 
-        def fetch(now: float) -> Fetched[KeySet]:
+    def _authority(self, issuer: CertificateIssuer) -> Refresher[Authorities]:
+        source = issuer.authority
+        if isinstance(source, FileKeys):
+            return self._refresher(issuer, lambda: read_limited(source.path), read_authorities, FILE_REFRESH_SECONDS)
+        return self._refresher(issuer, lambda: base64.b64decode(source.data), read_authorities, REFRESH_SECONDS)
+
+    def _refresher[T](
+        self, issuer: Issuer, read: Callable[[], bytes], parse: Callable[[bytes], T], period: float
+    ) -> Refresher[T]:
+        what = f"the keys of Issuer `{issuer.name}`"
+
+        def fetch(now: float) -> Fetched[T]:
             try:
-                keys = read_keys(read())
+                keys = parse(read())
             except CredentialError as error:
-                raise CredentialError(f"the keys of Issuer `{issuer.name}` cannot be had: {error}") from None
-            except (KeySetError, ValueError, OSError, ssl.SSLError, http.client.HTTPException) as error:
-                raise CredentialError(f"the keys of Issuer `{issuer.name}` cannot be had: {_said(error)}") from None
+                raise CredentialError(f"{what} cannot be had: {error}") from None
+            except (AuthorityError, KeySetError, ValueError, OSError, http.client.HTTPException) as error:
+                raise CredentialError(f"{what} cannot be had: {_said(error)}") from None
             return Fetched(keys, now + STALE_SECONDS, now + period)
 
-        what = f"the keys of Issuer `{issuer.name}`"
         return Refresher(fetch, what, clock=self._clock, sleep=self._sleep, chance=self._chance)
 
     def _reader(self, issuer: TokenIssuer) -> Callable[[], bytes]:
         """What fetches the set; it blocks, in a thread."""
         keys = issuer.keys
         if isinstance(keys, FileKeys):
-            return lambda: read_limited(Path(keys.path).expanduser())
+            return lambda: read_limited(keys.path)
         if isinstance(keys, UrlKeys):
             return lambda: _get(keys)
         loop = asyncio.get_running_loop()
@@ -133,9 +158,9 @@ class KeyRing:
         return asyncio.run_coroutine_threadsafe(ask(), loop).result(2 * FETCH_SECONDS)
 
 
-def read_limited(path: Path) -> bytes:
+def read_limited(path: str) -> bytes:
     """At most one byte more than a key set may have. OSError."""
-    with path.open("rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         return file.read(MAX_SET_BYTES + 1)
 
 
@@ -175,7 +200,7 @@ def _said(error: Exception) -> str:
         return _said(error.reason) if isinstance(error.reason, Exception) else "no answer"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not good ({error.verify_message})"
-    if isinstance(error, KeySetError):
+    if isinstance(error, AuthorityError | KeySetError):
         return str(error)
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()

@@ -7,24 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from pratique.identity.certificates import PeerCertificates
 from pratique.identity.proof import NotProvedError
 from pratique.identity.tokens import MAX_TOKEN_CHARACTERS
 
 MAX_CREDENTIAL_BYTES = MAX_TOKEN_CHARACTERS + 64  # of the header's value; refused before it is looked at
 _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +(?P<token>[!-~]+) *")
-
-
-@dataclass(frozen=True, slots=True)
-class PeerCertificates:
-    """DER of what the client sent in the TLS handshake, in which it proved to have the key of `leaf`.
-
-    `leaf` is empty where it could not be read: then it is not known whose key was proved.
-    """
-
-    leaf: bytes
-    others: tuple[bytes, ...] = ()
 
 
 def presented(headers: Sequence[tuple[bytes, bytes]], peer: PeerCertificates | None) -> str | PeerCertificates:

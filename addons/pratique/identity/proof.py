@@ -34,9 +34,10 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class CertificateNames:
-    """Of a certificate that was verified for the Issuer document `issuer`."""
+    """Of a certificate that was verified for the Issuer document `issuer`. `root`: hex SHA-256 of the CA it ends in."""
 
     issuer: str
+    root: str = ""
     uris: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     common_names: tuple[str, ...] = ()
