@@ -362,3 +362,96 @@ def test_a_gateway_without_such_clients_asks_for_no_certificate(gateway: Gateway
     context = certified(gateway, tmp_path, certifying.client(time.time()))
     key = f"Authorization: Bearer {gateway.keys['agent']}"
     assert with_certificate(gateway, context, "certified-unasked", key)[0] == 404
+
+
+# --- limits ---
+
+LIMITED = """
+apiVersion: pratique/v1
+kind: Policy
+metadata: {name: more-deletes}
+spec:
+  subjects: [limited-writes]
+  rules:
+    - {name: delete, verbs: [delete], apiGroups: [""], resources: [secrets], action: Allow}
+"""
+
+
+def limited(gateway: Gateway, name: str, limits: str) -> None:
+    key = new_api_key(name, name.encode().ljust(32, b"-"))
+    gateway.keys[name] = key.key.reveal()
+    gateway.documents[f"client-{name}.yaml"] = (
+        client_document(name, key.sha256) + f"  limits: {limits}\n  holdSeconds: 0\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def limiting(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    running = Gateway(tmp_path_factory.mktemp("limiting"), sandbox)
+    limited(running, "limited-rate", "{requestsPerSecond: 0.01, burst: 3}")
+    limited(running, "limited-streams", "{streams: 2}")
+    limited(running, "limited-asking", "{pendingApprovals: 1}")
+    limited(running, "limited-writes", "{writesPerDay: 2}")
+    running.documents["more.yaml"] = LIMITED.lstrip()
+    running._write_documents()
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_a_client_that_is_too_fast_is_told_when_to_come_back(limiting: Gateway) -> None:
+    answers = [limiting.call("GET", f"{LIST}/limited-rate", client="limited-rate") for _ in range(5)]
+    assert [answer.code for answer in answers] == [404, 404, 404, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) in range(90, 101)
+    assert answers[-1].json["details"]["retryAfterSeconds"] == int(answers[-1].headers["retry-after"])
+    assert len(limiting.seen("limited-rate")) == 3
+    assert limiting.call("GET", f"{LIST}/others-are-not-limited", client="other").code == 404
+
+
+def test_a_client_may_have_so_many_streams_at_once(limiting: Gateway) -> None:
+    open_ = [limiting.connect() for _ in range(2)]
+    try:
+        for sock in open_:
+            sock.sendall(limiting.head(f"GET {WATCH}", client="limited-streams"))
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+        answer = limiting.call("GET", f"{LIST}/limited-streams", client="limited-streams")
+        assert (answer.code, answer.headers.get("retry-after")) == (429, None)
+        assert limiting.seen("limited-streams") == []
+    finally:
+        for sock in open_:
+            sock.close()
+    eventually(lambda: limiting.call("GET", f"{LIST}/limited-streams", client="limited-streams").code == 404)
+
+
+def test_a_client_may_wait_for_so_many_approvals(limiting: Gateway) -> None:
+    first = limiting.call("DELETE", f"{LIST}/limited-asking-1", client="limited-asking")
+    assert first.code == 403
+    assert limiting.call("DELETE", f"{LIST}/limited-asking-1", client="limited-asking").code == 403
+    second = limiting.call("DELETE", f"{LIST}/limited-asking-2", client="limited-asking")
+    assert (second.code, second.headers.get("retry-after")) == (429, None)
+    assert limiting.call("DELETE", f"{LIST}/limited-asking-2", client="other").code == 403
+
+
+def test_writes_of_a_day_are_counted_across_a_restart(limiting: Gateway) -> None:
+    """Dry runs, reads and refusals are none; what was sent is one, whatever the cluster said."""
+
+    def write(name: str, query: str = "") -> Any:
+        body = {"metadata": {"name": name}}
+        return limiting.call("POST", LIST + query, body, client="limited-writes")
+
+    assert write("limited-dry", "?dryRun=All").code == 201
+    assert limiting.call("DELETE", "/api/v1/namespaces/payments", client="limited-writes").code == 403
+    assert write("limited-writes-1").code == 201
+    assert (
+        limiting.call("DELETE", "/api/v1/namespaces/payments/secrets/limited-none", client="limited-writes").code == 404
+    )
+    over = write("limited-writes-2")
+    assert (over.code, over.headers.get("retry-after")) == (429, None)
+    assert "used its 2 writes of today" in over.json["message"]
+    assert limiting.call("GET", f"{LIST}/limited-writes-1", client="limited-writes").code == 200
+    limiting.stop()
+    limiting.start()
+    assert write("limited-writes-3").code == 429
+    assert write("limited-dry", "?dryRun=All").code == 201
+    names = [record.body for record in limiting.sandbox.requests if b"limited-writes-" in record.body]
+    assert len(names) == 1

@@ -24,10 +24,12 @@ from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.identity.authenticating import Authenticator
 from pratique.identity.certificates import PeerCertificates
 from pratique.identity.clients import Clients
+from pratique.identity.counters import Counters
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
 from pratique.identity.handshake import CIPHERS, asking, peer_certificates, server_context
 from pratique.identity.keyring import KeyRing
+from pratique.identity.limits import Rates, day_of, is_write, over_budget
 from pratique.identity.server import Server
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
@@ -54,6 +56,7 @@ class Identity:
         self._authenticator = Authenticator(clients, keys)
         self._rejected = rejected
         self._open: Counter[str] = Counter()
+        self._rates = Rates()
         self._following: asyncio.Task[None] | None = None
         self._peers: WeakKeyDictionary[Connection, PeerCertificates] = WeakKeyDictionary()
 
@@ -99,13 +102,15 @@ class Identity:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
         peer = self._peers.get(flow.client_conn)
         state.client, state.proof = await self._authenticator.authenticate(raw.headers, peer, state.started)
+        self._rates.take(state.client.name, state.client.limits, time.monotonic())
         headers_only(raw)
         state.rechecks.append(functools.partial(self._recheck, state))
         self._admit(state)
 
     def _admit(self, state: Exchange) -> None:
         name = state.client.name if state.client else ""
-        if self._open[name] >= ctx.options.pratique_streams:
+        own = state.client.limits.streams if state.client else None
+        if self._open[name] >= min(ctx.options.pratique_streams, own or ctx.options.pratique_streams):
             raise Refused(
                 429, "TooManyRequests", f"client `{name}` has too many open requests", rule="identity/streams"
             )
@@ -159,9 +164,14 @@ class Gate:
     name = "gate"
 
     def __init__(
-        self, source: CredentialSource, server: Server, consume: Callable[[str, Exchange], Awaitable[None]]
+        self,
+        source: CredentialSource,
+        server: Server,
+        consume: Callable[[str, Exchange], Awaitable[None]],
+        counters: Counters,
     ) -> None:
         """`consume(approval id, exchange)` uses an approval up; it raises Refused if it cannot be used (any more)."""
+        self._counters = counters
         self._source = source
         self._server = server
         self._consume = consume
@@ -182,6 +192,7 @@ class Gate:
         credential = await self._source.credential(time.time())
         if state.gone.is_set():
             raise Refused(499, "ClientGone", "the client left before its request was sent", rule="gate/gone")
+        await self._spend(state)
         if state.approval:
             await self._consume(state.approval, state)
         headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential)
@@ -190,3 +201,12 @@ class Gate:
         flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"
         flow.request.host_header = str(self._server).removeprefix("https://")
         state.cleared = True
+
+    async def _spend(self, state: Exchange) -> None:
+        """One write of the client's daily budget; before the approval is used up, which could not be given back."""
+        client, now = state.client, time.time()
+        limit = client.limits.writes_per_day if client is not None else None
+        if client is None or limit is None or state.canonical is None or not is_write(state.canonical):
+            return
+        if not await asyncio.to_thread(self._counters.spend, client.name, day_of(now), limit):
+            raise over_budget(client.name, limit, now)

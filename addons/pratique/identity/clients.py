@@ -30,6 +30,7 @@ from pratique.apikeys import (
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.issuers import Issuers, issuers_from
+from pratique.identity.limits import Limits
 from pratique.identity.matching import Certificate, Matcher, Matchers, Oidc, ServiceAccount, matcher_errors
 from pratique.identity.proof import Claims, Fact, KeyHash, Kind, NotProvedError, Proof
 
@@ -38,6 +39,8 @@ __all__ = ["ApiKey", "Client", "Clients", "NewApiKey", "client_document", "key_h
 PREFIX = "pratique"
 DEFAULT_HOLD_SECONDS = 45.0  # under the 60 s idle time-out of an AWS application load balancer
 MAX_HOLD_SECONDS = 290.0  # under the 300 s after which undici (JavaScript clients) gives up
+
+NO_LIMITS = Limits()
 
 type Waits = Literal["auto", "refuse", "retry"]
 
@@ -52,6 +55,7 @@ class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     waits: Waits = "auto"
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: dict[str, str] = {}
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,12 @@ class Client:
     waits: Waits = "auto"
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = NO_LIMITS
+
+    @property
+    def pending_approvals(self) -> int | None:
+        """How many questions of the client may wait for reviewers; None: as many as anybody's."""
+        return self.limits.pending_approvals
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class Clients:
                 continue
             matchers = Matchers(spec.service_account, spec.oidc, spec.certificate)
             errors += _errors_of(document, spec, matchers, issuers, owners)
-            client = Client(document.name, spec.waits, float(spec.hold_seconds), dict(spec.labels))
+            client = Client(document.name, spec.waits, float(spec.hold_seconds), dict(spec.labels), spec.limits)
             clients.append(Registered(client, spec.api_keys or (), matchers))
         if errors or issuers is None:
             raise DocumentErrors(errors)
@@ -223,6 +233,9 @@ def _errors_of(
     if spec.api_keys is None and matchers == Matchers():
         remedy = "Give `apiKeys`, `serviceAccount`, `oidc` or `certificate`"
         errors.append(document.error(("spec",), "the client has no credential", remedy))
+    errors += (
+        document.error(("spec", "limits", field), message, remedy) for field, message, remedy in spec.limits.problems()
+    )
     if not 0 <= spec.hold_seconds <= MAX_HOLD_SECONDS:
         message = f"`{spec.hold_seconds:g}` s is no time to hold a request"
         remedy = f"Give 0 (not at all) to {MAX_HOLD_SECONDS:g}"
