@@ -22,6 +22,7 @@ from weakref import WeakSet
 from mitmproxy import http
 
 from pratique.errors import PratiqueError, Refused
+from pratique.identity.impersonation import CallId, ImpersonatedAccount
 from pratique.kube import status
 from pratique.kube.canonical import CanonicalRequest, RawRequest
 from pratique.kube.forms import line_version
@@ -93,10 +94,18 @@ class Exchange:
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What each room does when the tunnel has ended; see `finish`."""
 
-    def own_call(self, what: str) -> str:
-        """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps."""
+    @property
+    def account(self) -> ImpersonatedAccount | None:
+        """As whom the request is made, where not as the gateway's own user."""
+        return self.client.impersonate if self.client is not None else None
+
+    def own_call(self, what: str) -> CallId:
+        """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps.
+
+        It says also as whom the call is made: as the request would be.
+        """
         self.own_calls.append(f"{self.audit_id}-own-{len(self.own_calls) + 1}-{what}"[:64])
-        return self.own_calls[-1]
+        return CallId(self.own_calls[-1], self.account)
 
     def refuse(self, refusal: Refused) -> None:
         """The first refusal stands: later hooks still run after an answer was set."""

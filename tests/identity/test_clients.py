@@ -166,6 +166,11 @@ def of(spec):
         ("  apiKeys: []\n  holdSeconds: -1\n", "no time to hold"),
         ("  apiKeys: []\n  holdsSeconds: 1\n", "Did you mean `holdSeconds`"),
         (f"  apiKeys: [{{sha256: {KEY.sha256}, expires: 2030-01-01T00:00:00}}]\n", "no zone"),
+        (
+            "  apiKeys: []\n  impersonate: {serviceAccount: agent}\n",
+            r"identity.yaml:6:17: .*Write it as `NAMESPACE/NAME`",
+        ),
+        ("  apiKeys: []\n  impersonate: {user: root}\n", "is not known"),
         (f"  apiKeys: [{{sha256: {KEY.sha256}, expires: soon}}]\n", "RFC3339"),
     ],
 )

@@ -455,3 +455,108 @@ def test_writes_of_a_day_are_counted_across_a_restart(limiting: Gateway) -> None
     assert write("limited-dry", "?dryRun=All").code == 201
     names = [record.body for record in limiting.sandbox.requests if b"limited-writes-" in record.body]
     assert len(names) == 1
+
+
+# --- impersonation ---
+
+AS_AGENT = [
+    ("impersonate-user", "system:serviceaccount:mcp:agent"), ("impersonate-group", "system:serviceaccounts"),
+    ("impersonate-group", "system:serviceaccounts:mcp"), ("impersonate-group", "system:authenticated"),
+]  # fmt: skip
+ASKING = """
+apiVersion: pratique/v1
+kind: Policy
+metadata: {name: looks}
+spec:
+  subjects: [as-agent]
+  rules:
+    - name: looks-first
+      verbs: [delete]
+      apiGroups: [""]
+      resources: [pods]
+      conditions: [{name: it is labelled, expression: 'oldObject.metadata.name != "kept"'}]
+      action: RequireApproval
+"""
+
+
+def impersonated(record: Any) -> list[tuple[str, str]]:
+    return [(name.lower(), value) for name, value in record.headers if name.lower().startswith("impersonate")]
+
+
+@pytest.fixture(scope="module")
+def acting(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    running = Gateway(tmp_path_factory.mktemp("acting"), sandbox)
+    key = new_api_key("as-agent", b"a" * 32)
+    running.keys["as-agent"] = key.key.reveal()
+    document = (
+        client_document("as-agent", key.sha256) + "  impersonate: {serviceAccount: mcp/agent}\n  holdSeconds: 0\n"
+    )
+    running.documents |= {"client-as-agent.yaml": document, "looks.yaml": ASKING.lstrip()}
+    running._write_documents()
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_requests_of_a_client_are_made_as_its_service_account_with_its_groups(acting: Gateway) -> None:
+    for method, marker, body in (("GET", "acts-get", None), ("DELETE", "acts-none", None)):
+        acting.call(method, f"{LIST}/{marker}", body, client="as-agent")
+    [record] = acting.seen("acts-get")
+    assert impersonated(record) == AS_AGENT
+    assert record.header("authorization") == f"Bearer {acting.sandbox.info.static_token}"
+    assert acting.call("GET", f"{LIST}/acts-other", client="other").code == 404
+    [record] = acting.seen("acts-other")
+    assert impersonated(record) == []
+    eventually(lambda: b"system:serviceaccount:mcp:agent" in acting.recorded())
+
+
+def test_a_session_in_a_pod_is_opened_as_it_too(acting: Gateway) -> None:
+    upgrade = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: v5.channel.k8s.io"]  # fmt: skip
+    acting.raw(
+        acting.head(
+            "GET /api/v1/namespaces/payments/pods/acts-exec/exec?command=id&stdout=true", *upgrade, client="as-agent"
+        )
+    )
+    [record] = acting.seen("acts-exec/exec")
+    assert impersonated(record) == AS_AGENT
+
+
+def test_what_is_foreseen_is_foreseen_as_it(acting: Gateway) -> None:
+    """The live object that a rule looks at, and the dry run that reviewers are shown."""
+    acting.behind(
+        "POST",
+        "/api/v1/namespaces/payments/pods",
+        {"metadata": {"name": "acts-pod"}, "spec": {"containers": [{"name": "a", "image": "b"}]}},
+    )
+    assert acting.call("DELETE", "/api/v1/namespaces/payments/pods/acts-pod", client="as-agent").code == 403
+    own = [record for record in acting.own_calls("pods/acts-pod")]
+    assert len(own) >= 2
+    assert {tuple(impersonated(record)) for record in own} == {tuple(AS_AGENT)}
+    assert acting.seen("acts-pod") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["Impersonate-User", "impersonate-group", "Impersonate_Uid", "Impersonate-Extra-scopes"]
+)
+def test_a_client_that_is_impersonated_impersonates_nobody(acting: Gateway, name: str) -> None:
+    answer = acting.raw(acting.head(f"GET {LIST}/acts-as-another", f"{name}: system:admin", client="as-agent"))
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert acting.seen("acts-as-another") == []
+
+
+def test_a_stream_ends_when_it_would_be_opened_as_another(acting: Gateway) -> None:
+    document = acting.policies / "client-as-agent.yaml"
+    before = document.read_text()
+    with acting.connect() as watch:
+        watch.sendall(acting.head(f"GET {WATCH}", client="as-agent"))
+        assert watch.recv(65536).startswith(b"HTTP/1.1 200")
+        document.write_text(before.replace("mcp/agent", "mcp/other"))
+        ends(watch)
+    document.write_text(before)
+    eventually(
+        lambda: (
+            acting.call("GET", f"{LIST}/acts-again", client="as-agent").code == 404
+            and impersonated(acting.seen("acts-again")[-1]) == AS_AGENT
+        )
+    )

@@ -195,7 +195,7 @@ class Gate:
         await self._spend(state)
         if state.approval:
             await self._consume(state.approval, state)
-        headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential)
+        headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential, state.account)
         headers.append((b"Audit-ID", state.audit_id.encode()))
         flow.request.headers = http.Headers(headers)
         flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"

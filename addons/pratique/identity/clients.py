@@ -29,6 +29,7 @@ from pratique.apikeys import (
 )
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors
+from pratique.identity.impersonation import ImpersonatedAccount
 from pratique.identity.issuers import Issuers, issuers_from
 from pratique.identity.limits import Limits
 from pratique.identity.matching import Certificate, Matcher, Matchers, Oidc, ServiceAccount, matcher_errors
@@ -47,6 +48,12 @@ type Waits = Literal["auto", "refuse", "retry"]
 _KEY = key_pattern(PREFIX)
 
 
+class Impersonate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """`serviceAccount`: `NAMESPACE/NAME`."""
+
+    service_account: str
+
+
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     api_keys: tuple[ApiKey, ...] | None = None
     service_account: ServiceAccount | None = None
@@ -56,6 +63,7 @@ class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: dict[str, str] = {}
     limits: Limits = NO_LIMITS
+    impersonate: Impersonate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ class Client:
 
     `waits`: what is answered when a hold ends undecided, `refuse` (403, for agents that read), `retry` (429 with
     Retry-After, for client-go) or `auto` (by the kind of client that it says it is). `hold_seconds`: how long a request waits for a reviewer before that; 0 = not at all.
-    `labels` are the operator's words, usable in policy conditions; nothing in here comes from the request.
+    `labels` are the operator's words, usable in policy conditions; nothing in here comes from the request. `impersonate`:
+    as whom its requests are made; None: as the gateway's own user.
     """
 
     name: str
@@ -72,6 +81,7 @@ class Client:
     hold_seconds: float = DEFAULT_HOLD_SECONDS
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
+    impersonate: ImpersonatedAccount | None = None
 
     @property
     def pending_approvals(self) -> int | None:
@@ -119,7 +129,10 @@ class Clients:
                 continue
             matchers = Matchers(spec.service_account, spec.oidc, spec.certificate)
             errors += _errors_of(document, spec, matchers, issuers, owners)
-            client = Client(document.name, spec.waits, float(spec.hold_seconds), dict(spec.labels), spec.limits)
+            account = ImpersonatedAccount.parse(spec.impersonate.service_account) if spec.impersonate else None
+            client = Client(
+                document.name, spec.waits, float(spec.hold_seconds), dict(spec.labels), spec.limits, account
+            )
             clients.append(Registered(client, spec.api_keys or (), matchers))
         if errors or issuers is None:
             raise DocumentErrors(errors)
@@ -166,6 +179,9 @@ class Clients:
     def holds(self, client: Client | None, proof: Proof | None, now: float) -> bool:
         """Whether a client that was authenticated by this proof still would be, by the documents of today."""
         if client is None or proof is None or (proof.expires is not None and now >= proof.expires):
+            return False
+        known = self._clients.get(client.name, _NOBODY).client
+        if known is None or known.impersonate != client.impersonate:
             return False
         if isinstance(proof.fact, KeyHash):
             keys = self._clients.get(client.name, _NOBODY).keys
@@ -236,6 +252,11 @@ def _errors_of(
     errors += (
         document.error(("spec", "limits", field), message, remedy) for field, message, remedy in spec.limits.problems()
     )
+    if spec.impersonate is not None and ImpersonatedAccount.parse(spec.impersonate.service_account) is None:
+        message = f"`{spec.impersonate.service_account}` is no ServiceAccount"
+        errors.append(
+            document.error(("spec", "impersonate", "serviceAccount"), message, "Write it as `NAMESPACE/NAME`")
+        )
     if not 0 <= spec.hold_seconds <= MAX_HOLD_SECONDS:
         message = f"`{spec.hold_seconds:g}` s is no time to hold a request"
         remedy = f"Give 0 (not at all) to {MAX_HOLD_SECONDS:g}"

@@ -23,6 +23,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, S
 from pratique.errors import CredentialError, OwnCallError, StartError
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
+from pratique.identity.impersonation import CallId
 from pratique.identity.own_verdict import own_verdict
 from pratique.identity.server import Server
 from pratique.identity.tls import TlsFiles
@@ -63,6 +64,8 @@ class OwnCalls:
     async def send(self, request: CanonicalRequest, audit_id: str) -> OwnAnswer:
         """The answer, whatever its code. `audit_id` names the call in the cluster's audit log (64 characters at most).
 
+        One of an exchange (`CallId`) also says as whom.
+
         Raises:
             OwnCallError: (503) no answer, or one that cannot be read.
             CredentialError: (503) no credential.
@@ -70,7 +73,8 @@ class OwnCalls:
         """
         credential = await self._source.credential(self._clock())
         given = [*request.headers, (b"User-Agent", USER_AGENT), (b"Audit-ID", audit_id.encode("ascii"))]
-        headers = attach_credential(given, own_verdict(request), credential)
+        account = audit_id.account if isinstance(audit_id, CallId) else None
+        headers = attach_credential(given, own_verdict(request), credential, account)
         response = await self._fetch(self._prepared(request, headers))
         if response.code == 401:
             self._source.rejected()

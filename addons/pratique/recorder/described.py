@@ -99,6 +99,7 @@ def describe(
         response_cut=told.response.cut,
         response_sha256=told.response.sha256,
         user_agent=user_agent(told.headers),
+        impersonated=state.account.user if state.account and state.cleared else "",
         source_ip=told.source_ip,
         own_calls=tuple(state.own_calls),
         note=scrub_value(told.note),
