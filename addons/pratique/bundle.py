@@ -28,12 +28,16 @@ from pratique.approvals.addon import Approvals
 from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
 from pratique.approvals.queue import ApprovalQueue
+from pratique.approvals.sqlite_file import SqliteFile
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.waiting import Waiter
 from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
 from pratique.identity.clusters import SandboxSource
+from pratique.identity.counters import MIGRATIONS as COUNTERS
+from pratique.identity.counters import SqliteCounters
+from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
@@ -141,7 +145,7 @@ class Bundle:
             exec_hold=lambda: float(owner.options.pratique_exec_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
-        identity = Identity(lambda: live.current.clients, upstream.source.rejected)
+        identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.source.rejected)
         approvals = Approvals(
             holding,
             store,
@@ -160,10 +164,15 @@ class Bundle:
             mask_text=self._mask_stored,
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
-        gate = Gate(upstream.source, upstream.server, approvals.use)
+        counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
+        gate = Gate(upstream.source, upstream.server, approvals.use, counters)
         required = (identity, approvals, policy, masking, recorder, gate)
         self._interlock = Interlock(
-            upstream.server, upstream.tls_server_name, required, holding.release, (approvals.close, storage.close)
+            upstream.server,
+            upstream.tls_server_name,
+            required,
+            holding.release,
+            (approvals.close, storage.close, counters.close),
         )
         early = EarlyAnswers(recorder.answered, self._interlock.recheck)
         return (*required, self._interlock)

@@ -22,6 +22,7 @@ from weakref import WeakSet
 from mitmproxy import http
 
 from pratique.errors import PratiqueError, Refused
+from pratique.identity.impersonation import CallId, ImpersonatedAccount
 from pratique.kube import status
 from pratique.kube.canonical import CanonicalRequest, RawRequest
 from pratique.kube.forms import line_version
@@ -29,6 +30,7 @@ from pratique.kube.rehearsal import Precondition
 
 if TYPE_CHECKING:
     from pratique.identity.clients import Client
+    from pratique.identity.proof import Proof
     from pratique.tunnel.forward_spdy import PortAllowed
     from pratique.tunnel.session import Output, Session, Tape
     from pratique.verdict import Verdict
@@ -46,8 +48,8 @@ class Exchange:
     own_calls: list[str] = field(default_factory=list)
     """Audit-IDs of the gateway's own calls about this request: recorded with it, so that the audit log joins."""
     client: Client | None = None
-    credential_sha256: str = ""
-    """Of the API key that was presented, as the Client document keeps it."""
+    proof: Proof | None = None
+    """Of which credential the client was authenticated by; never the credential itself."""
     session: str = ""
     source: str = ""
     """Address that the request came from."""
@@ -94,10 +96,18 @@ class Exchange:
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """What each room does when the tunnel has ended; see `finish`."""
 
-    def own_call(self, what: str) -> str:
-        """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps."""
+    @property
+    def account(self) -> ImpersonatedAccount | None:
+        """As whom the request is made, where not as the gateway's own user."""
+        return self.client.impersonate if self.client is not None else None
+
+    def own_call(self, what: str) -> CallId:
+        """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps.
+
+        It says also as whom the call is made: as the request would be.
+        """
         self.own_calls.append(f"{self.audit_id}-own-{len(self.own_calls) + 1}-{what}"[:64])
-        return self.own_calls[-1]
+        return CallId(self.own_calls[-1], self.account)
 
     def refuse(self, refusal: Refused) -> None:
         """The first refusal stands: later hooks still run after an answer was set."""

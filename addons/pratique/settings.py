@@ -37,7 +37,7 @@ OPTIONS = (
         str,
         "",
         "folder",
-        "Folder with the documents (Cluster, Client, Policy, MaskPolicy, Reviewer, Webhook, Recording).",
+        "Folder with the documents (Cluster, Client, Issuer, Policy, MaskPolicy, Reviewer, Webhook, Recording).",
         "empty means `policies/` beside `addons/`; there is no gateway without documents, so it cannot be switched off",
     ),
     Setting(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,18 @@ def test_too_many_pending_of_one_client_are_429_without_retry_after(path):
     store.decide(first.id, Decision.DENY, "alice", "", NOW)
     store.ask(question("c"), NOW)
     store.close()
+
+
+@pytest.mark.parametrize(("most", "says"), [(1, "waits for 1 approvals already"), (0, "may not ask for approvals")])
+def test_a_client_may_have_a_lower_quota_of_its_own(path, most, says):
+    store = SqliteStore(path, max_pending=5)
+    for number in range(most):
+        store.ask(replace(question(f"d{number}"), max_pending=most), 0)
+    for asks in (store.ask, store.is_new):
+        with pytest.raises(Refused, match=says) as raised:
+            asks(replace(question("one-more"), max_pending=most), 0)
+        assert (raised.value.code, raised.value.retry_after) == (429, None)
+    assert store.ask(question("one-more", client="other"), 0)
 
 
 def test_expired_ones_do_not_count_against_the_quota(path):

@@ -191,15 +191,24 @@ def test_a_new_client_is_a_document_and_a_key_that_is_shown_once(run, run_json, 
     assert "\n" not in key
     document = folder / "client-agent-7.yaml"
     assert key not in document.read_text()
-    assert "agent-7" in run("clients", "list", "--policies", folder).stdout.splitlines()
-    assert "agent-7" in run_json("clients", "list", "--policies", folder)
+    listed = run("clients", "list", "--policies", folder, "--output", "text").stdout.splitlines()
+    assert [line.split() for line in listed] == [["agent-7", "apiKey"]]
+    assert run_json("clients", "list", "--policies", folder) == [{"name": "agent-7", "credentials": ["apiKey"]}]
     from pratique.documents import read_folder
 
     clients = Clients.from_documents(read_folder(folder))
-    assert clients.authenticate(((b"authorization", f"Bearer {key}".encode()),), time.time()).name == "agent-7"
+    assert clients.of_key(key, time.time())[0].name == "agent-7"
     again = run("clients", "add", "agent-7", "--policies", folder)
     assert again.exit_code == 1
-    assert "exists. Remove it" in again.stderr
+    assert "exists. Remove it, or run `pratique clients key agent-7`" in again.stderr
+    second = run("clients", "key", "agent-7", "--policies", folder)
+    line = second.stderr.splitlines()[1]
+    assert second.stdout.strip() not in second.stderr
+    document.write_text(document.read_text() + f"{line}\n")
+    both = Clients.from_documents(read_folder(folder))
+    for each in (key, second.stdout.strip()):
+        assert both.of_key(each, time.time())[0].name == "agent-7"
+    assert run("clients", "key", "agent-8", "--policies", folder).exit_code == 1
 
 
 # --- approvals, revoke ---

@@ -6,6 +6,7 @@ import pytest
 
 from pratique.errors import CredentialError, Refused
 from pratique.identity.gate import MAX_TOKEN_CHARACTERS, Credential, attach_credential
+from pratique.identity.impersonation import CallId, ImpersonatedAccount
 from pratique.identity.secret import Secret
 from pratique.verdict import Action, Verdict
 
@@ -85,3 +86,55 @@ def test_a_token_that_is_no_token_is_refused_and_not_shown(token):
 
 def test_a_credential_does_not_show_its_token():
     assert "t0ken" not in repr(TOKEN)
+
+
+AGENT = ImpersonatedAccount("mcp", "agent")
+
+
+@pytest.mark.parametrize("credential", [TOKEN, Credential(None, client_certificate=True)])
+def test_an_account_is_written_with_its_groups_and_nothing_of_the_clients_stays(credential):
+    sent = [
+        (b"Impersonate-User", b"root"),
+        (b"impersonate_group", b"system:masters"),
+        (b"Impersonate-Extra-a", b"b"),
+        *HEADERS,
+    ]
+    written = attach_credential(sent, ALLOW, credential, AGENT)
+    assert [header for header in written if header[0].lower().startswith(b"impersonate")] == [
+        (b"Impersonate-User", b"system:serviceaccount:mcp:agent"),
+        (b"Impersonate-Group", b"system:serviceaccounts"),
+        (b"Impersonate-Group", b"system:serviceaccounts:mcp"),
+        (b"Impersonate-Group", b"system:authenticated"),
+    ]
+    with pytest.raises(Refused):
+        attach_credential(sent, Verdict(Action.DENY), credential, AGENT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "agent",
+        "/agent",
+        "mcp/",
+        "mcp/agent/x",
+        "mcp:agent",
+        "Mcp/agent",
+        "mcp/a\nb",
+        "a.b/c",
+        "mcp/-a",
+        "mcp/agent\n",
+    ],
+)
+def test_what_is_no_service_account_is_not_impersonated(text):
+    assert ImpersonatedAccount.parse(text) is None
+
+
+def test_a_service_account_is_read():
+    assert ImpersonatedAccount.parse("mcp/agent.v2") == ImpersonatedAccount("mcp", "agent.v2")
+
+
+def test_the_id_of_an_own_call_says_as_whom_and_forgets_it_as_a_plain_str():
+    made = CallId("id-own-1-live", AGENT)
+    assert (made, made.account, CallId("x").account) == ("id-own-1-live", AGENT, None)
+    assert type(str(made)) is str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -32,9 +33,11 @@ class Stream:
 class H2Client:
     """`reads`: whether what comes is acknowledged, so that the other side's window opens again."""
 
-    def __init__(self, gateway: Gateway, client: str = "agent", *, reads: bool = True) -> None:
+    def __init__(
+        self, gateway: Gateway, client: str = "agent", *, reads: bool = True, context: ssl.SSLContext | None = None
+    ) -> None:
         raw = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
-        self.sock = gateway.tls(("h2",)).wrap_socket(raw, server_hostname="127.0.0.1")
+        self.sock = (context or gateway.tls(("h2",))).wrap_socket(raw, server_hostname="127.0.0.1")
         assert self.sock.selected_alpn_protocol() == "h2"
         self._key = gateway.keys.get(client, "")
         self._reads = reads

@@ -104,3 +104,12 @@ def test_a_request_that_was_refused_after_its_start_was_recorded_was_not_sent() 
     refused = [record(stage=Stage.RECEIVED, answered_by=""), record(answered_by="gateway")]
     assert join(refused, []).clean
     assert [found["auditID"] for found in join([*refused, record("b")], [event(), event("b")]).around] == ["a"]
+
+
+def test_fetching_the_keys_of_service_account_tokens_is_no_way_around() -> None:
+    keys = {"auditID": "k-own-1-keys", "stage": "ResponseComplete", "verb": "get", "requestURI": "/openid/v1/jwks",
+            "user": {"username": "role-y"}}  # fmt: skip
+    report = join([record()], [event(), keys])
+    assert (report.own, report.clean) == (1, True)
+    assert not join([record()], [event(), keys | {"requestURI": "/openid/v1/jwks?x=1"}]).clean
+    assert not join([record()], [event(), keys | {"verb": "create"}]).clean

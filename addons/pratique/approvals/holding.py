@@ -38,6 +38,8 @@ class Caller(Protocol):
     def waits(self) -> Literal["auto", "refuse", "retry"]: ...
     @property
     def hold_seconds(self) -> float: ...
+    @property
+    def pending_approvals(self) -> int | None: ...
 
 
 class Held(Protocol):
@@ -203,7 +205,10 @@ class Holding:
         body = self._masks.body(canonical, client.name)
         question = question_from(asker, self._cluster, canonical, verdict, body=body, effect=effect)
         words = self._masks.text(canonical, client.name, question.summary.words)
-        return replace(question, summary=replace(question.summary, words=words))
+        question = replace(question, summary=replace(question.summary, words=words))
+        caller: Caller = client
+        most = caller.pending_approvals
+        return question if most is None else replace(question, max_pending=most)
 
 
 async def _nobody(_held: Held, _approval: Approval, _early: float) -> None:

@@ -77,7 +77,7 @@ class SqliteStore:
             if standing is not None:
                 db.execute(schema.ATTEMPT, {"now": now, "id": standing["id"]})
                 return self._get(standing["id"], now)
-            self._check_quota(row)
+            self._check_quota(row, question.max_pending)
             return self._insert(row, State.PENDING, now, now + question.terms.expires_after, "")
 
     def is_new(self, question: Question, now: float) -> bool:
@@ -86,7 +86,7 @@ class SqliteStore:
             db.execute(schema.EXPIRE, {"now": now})
             if self._standing(row, now) is not None or self._grants.covering(question.asked, now) is not None:
                 return False
-            self._check_quota(row)
+            self._check_quota(row, question.max_pending)
             return True
 
     def _granted(self, asked: schema.Columns, grant: Grant, pending: sqlite3.Row | None, now: float) -> Approval:
@@ -243,16 +243,19 @@ class SqliteStore:
         row: sqlite3.Row | None = self._db.execute(schema.STANDING, values).fetchone()
         return row
 
-    def _check_quota(self, asked: schema.Columns) -> None:
+    def _check_quota(self, asked: schema.Columns, max_pending: int) -> None:
         client, size = asked["client"], int(asked["size"])
         if size > MAX_QUESTION_BYTES:
             message = f"the request is too large for a question to reviewers ({size} of {MAX_QUESTION_BYTES} bytes)"
             raise Refused(413, "RequestEntityTooLarge", message, rule="approval-size")
         pending, stored = self._db.execute(schema.QUOTA, (client,)).fetchone()
-        if pending >= self._max_pending:
+        most = min(self._max_pending, max_pending)
+        if pending >= most:
             message = (
                 f"`{client}` waits for {pending} approvals already. Wait until reviewers have decided some of them"
             )
+            if most <= 0:
+                message = f"`{client}` may not ask for approvals. Do not repeat it; ask the operator of the gateway"
             raise Refused(429, "TooManyRequests", message, rule="approval-quota")
         if stored + size > self._max_open_bytes:
             message = "the approval queue holds as much as it may. Try again when reviewers have decided some of it"

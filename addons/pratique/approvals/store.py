@@ -56,7 +56,8 @@ class Question:
     """What a client asks: joined to an open approval with this fingerprint, else a new one.
 
     `target` is what grants and reviewers' fields are compared with. `intent` is the fingerprint without query and body:
-    another question with the same intent supersedes this one.
+    another question with the same intent supersedes this one. `max_pending`: how many of the client's may wait; the
+    store's own limit counts, too. It is not kept.
     """
 
     fingerprint: str
@@ -67,6 +68,7 @@ class Question:
     target: Target = field(default_factory=Target)
     session: str = ""
     intent: str = ""
+    max_pending: int = MAX_PENDING_PER_CLIENT
 
     @property
     def asked(self) -> Asked:

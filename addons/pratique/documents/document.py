@@ -19,7 +19,7 @@ from pratique.documents.yaml import Place, Tree, Value, ValuePath, read
 from pratique.errors import DocumentError, DocumentErrors, Position
 
 API_VERSION = "pratique/v1"
-KINDS = frozenset({"Policy", "MaskPolicy", "Client", "Cluster", "Reviewer", "Recording", "Webhook"})
+KINDS = frozenset({"Policy", "MaskPolicy", "Client", "Issuer", "Cluster", "Reviewer", "Recording", "Webhook"})
 
 _NAME = re.compile(
     r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\Z"

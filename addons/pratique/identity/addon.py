@@ -5,24 +5,43 @@ Two entries of one room, because the credential is written only after everything
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from weakref import WeakKeyDictionary
 
-from mitmproxy import ctx, http
+from mitmproxy import ctx, http, tls
+from mitmproxy.addons import tlsconfig
+from mitmproxy.connection import Connection
+from mitmproxy.net import tls as tls_versions
+from OpenSSL import SSL
 
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
-from pratique.identity.clients import Clients, presented_hash
+from pratique.identity.authenticating import Authenticator
+from pratique.identity.certificates import PeerCertificates
+from pratique.identity.clients import Clients
+from pratique.identity.counters import Counters
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
+from pratique.identity.handshake import CIPHERS, asking, peer_certificates, server_context
+from pratique.identity.keyring import KeyRing
+from pratique.identity.limits import Rates, day_of, is_write, over_budget
 from pratique.identity.server import Server
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
 
+logger = logging.getLogger("pratique")
+
 RETRY_SECONDS = 1
 """After the cluster refused a credential: the next request gets another, and a client that waits need not know."""
+
+
+FOLLOW_SECONDS = 1.0
+"""How often it is looked whether other issuers are in force; documents are reloaded as often."""
 
 
 class Identity:
@@ -30,29 +49,68 @@ class Identity:
 
     name = "identity"
 
-    def __init__(self, clients: Callable[[], Clients], rejected: Callable[[], None]) -> None:
+    def __init__(self, clients: Callable[[], Clients], keys: KeyRing, rejected: Callable[[], None]) -> None:
         """`rejected()` tells the credential's source that the cluster refused it."""
         self._clients = clients
+        self._keys = keys
+        self._authenticator = Authenticator(clients, keys)
         self._rejected = rejected
         self._open: Counter[str] = Counter()
+        self._rates = Rates()
+        self._following: asyncio.Task[None] | None = None
+        self._peers: WeakKeyDictionary[Connection, PeerCertificates] = WeakKeyDictionary()
+
+    async def running(self) -> None:
+        self._keys.follow(self._clients().issuers)
+        self._following = asyncio.create_task(self._follow())
+
+    async def done(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        await self._keys.stop()
+
+    async def _follow(self) -> None:
+        """Documents are reloaded: the keys of a new issuer are fetched before somebody needs them."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            self._keys.follow(self._clients().issuers)
+
+    def tls_start_client(self, data: tls.TlsData) -> None:
+        """Only where some client has a certificate is one asked for: others see the handshake that they always saw."""
+        try:
+            if data.ssl_conn is not None and self._clients().issuers.certificates:
+                data.ssl_conn = _asking(data, data.ssl_conn)
+        except Exception:  # noqa: BLE001 - then there is no certificate, so a 401
+            logger.error("identity: no client certificate can be asked for")
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        peer: PeerCertificates | None = PeerCertificates(b"")
+        try:
+            peer = peer_certificates(data.ssl_conn) if data.ssl_conn is not None else None
+        except Exception:  # noqa: BLE001 - what cannot be read proves nobody
+            logger.error("identity: a client certificate cannot be read")
+        if peer is not None:
+            self._peers[data.conn] = peer
 
     @guarded(answer)
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         state.started = time.time()
         raw = raw_request(flow)
         flow.request.headers = http.Headers(strip_credentials(raw.headers))
         if flow.is_replay:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
-        state.client = self._clients().authenticate(raw.headers, state.started)
-        state.credential_sha256 = presented_hash(raw.headers)
+        peer = self._peers.get(flow.client_conn)
+        state.client, state.proof = await self._authenticator.authenticate(raw.headers, peer, state.started)
+        self._rates.take(state.client.name, state.client.limits, time.monotonic())
         headers_only(raw)
         state.rechecks.append(functools.partial(self._recheck, state))
         self._admit(state)
 
     def _admit(self, state: Exchange) -> None:
         name = state.client.name if state.client else ""
-        if self._open[name] >= ctx.options.pratique_streams:
+        own = state.client.limits.streams if state.client else None
+        if self._open[name] >= min(ctx.options.pratique_streams, own or ctx.options.pratique_streams):
             raise Refused(
                 429, "TooManyRequests", f"client `{name}` has too many open requests", rule="identity/streams"
             )
@@ -79,7 +137,7 @@ class Identity:
         self._leave(exchange(flow))
 
     def _recheck(self, state: Exchange) -> None:
-        if not self._clients().holds(state.client, state.credential_sha256, time.time()):
+        if not self._authenticator.holds(state.client, state.proof, time.time()):
             raise Refused(
                 401, "Unauthorized", "the client's credential has expired or was revoked", rule="identity/ended"
             )
@@ -90,15 +148,30 @@ class Identity:
             self._open[name] -= 1
 
 
+def _asking(data: tls.TlsData, made: SSL.Connection) -> SSL.Connection:
+    """The connection that mitmproxy made, anew: a context cannot be changed after its first use."""
+    options = ctx.options
+    least, most = (tls_versions.Version[getattr(options, f"tls_version_client_{end}")].value for end in ("min", "max"))
+    entry = ctx.master.addons.get("tlsconfig").get_cert(data.context)
+    ciphers = options.ciphers_client.encode() if options.ciphers_client else CIPHERS
+    context = server_context(least, most, ciphers, entry.chain_file, tlsconfig.alpn_select_callback)
+    return asking(context, entry.cert.to_cryptography(), entry.privatekey, made.get_app_data())
+
+
 class Gate:
     """Writes the upstream credential. The token is the gate: without this a request arrives with no credential."""
 
     name = "gate"
 
     def __init__(
-        self, source: CredentialSource, server: Server, consume: Callable[[str, Exchange], Awaitable[None]]
+        self,
+        source: CredentialSource,
+        server: Server,
+        consume: Callable[[str, Exchange], Awaitable[None]],
+        counters: Counters,
     ) -> None:
         """`consume(approval id, exchange)` uses an approval up; it raises Refused if it cannot be used (any more)."""
+        self._counters = counters
         self._source = source
         self._server = server
         self._consume = consume
@@ -119,11 +192,21 @@ class Gate:
         credential = await self._source.credential(time.time())
         if state.gone.is_set():
             raise Refused(499, "ClientGone", "the client left before its request was sent", rule="gate/gone")
+        await self._spend(state)
         if state.approval:
             await self._consume(state.approval, state)
-        headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential)
+        headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential, state.account)
         headers.append((b"Audit-ID", state.audit_id.encode()))
         flow.request.headers = http.Headers(headers)
         flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"
         flow.request.host_header = str(self._server).removeprefix("https://")
         state.cleared = True
+
+    async def _spend(self, state: Exchange) -> None:
+        """One write of the client's daily budget; before the approval is used up, which could not be given back."""
+        client, now = state.client, time.time()
+        limit = client.limits.writes_per_day if client is not None else None
+        if client is None or limit is None or state.canonical is None or not is_write(state.canonical):
+            return
+        if not await asyncio.to_thread(self._counters.spend, client.name, day_of(now), limit):
+            raise over_budget(client.name, limit, now)

@@ -72,23 +72,23 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """A credential, until when it is good and when to fetch the next one (None: never)."""
+class Fetched[T]:
+    """A credential (or an issuer's keys), until when it is good and when to fetch the next one (None: never)."""
 
-    credential: Credential
+    credential: T
     expires: float | None
     refresh_at: float | None
 
 
-class Refresher:
-    """Keeps one credential fresh: one fetch at a time, in a thread, ahead of expiry, with jitter and growing pauses.
+class Refresher[T]:
+    """Keeps one credential, or an issuer's keys, fresh: one fetch at a time, in a thread, ahead of expiry, with jitter and growing pauses.
 
     While the credential at hand is good, `credential` returns it at once, whatever became of the refresh.
     """
 
     def __init__(
         self,
-        fetch: Callable[[float], Fetched],
+        fetch: Callable[[float], Fetched[T]],
         identity: str,
         *,
         clock: Clock = time.time,
@@ -101,7 +101,7 @@ class Refresher:
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
-        self._held: Fetched | None = None
+        self._held: Fetched[T] | None = None
         self._fetched_at = float("-inf")
         self._failure: CredentialError | None = None
         self._failed_at = 0.0
@@ -122,7 +122,7 @@ class Refresher:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def credential(self, now: float) -> Credential:
+    async def credential(self, now: float) -> T:
         held = self._good(now)
         if held is None and not self._failure_stands(now):
             with suppress(TimeoutError):
@@ -133,6 +133,25 @@ class Refresher:
         if self._failure is not None:
             raise CredentialError(str(self._failure))
         raise CredentialError(f"no credential of {self._identity} in time", "Try again")
+
+    def at_hand(self, now: float) -> T | None:
+        """What is good at `now`, without fetching."""
+        held = self._good(now)
+        return None if held is None else held.credential
+
+    async def renewed(self, now: float, stands_seconds: float) -> T:
+        """What a fetch brings that began less than `stands_seconds` ago, or begins now. What is at hand stays if it fails.
+
+        Raises CredentialError: that fetch failed.
+        """
+        if not 0 <= now - max(self._fetched_at, self._failed_at) < stands_seconds:
+            try:
+                await asyncio.wait_for(self._refresh(), REQUEST_WAIT_SECONDS)
+            except TimeoutError:
+                raise CredentialError(f"{self._identity}: no answer in time", "Try again") from None
+        if self._failure is not None:
+            raise CredentialError(str(self._failure))
+        return await self.credential(now)
 
     def rejected(self) -> bool:
         """Drops the credential at hand; False if it is too young for that."""
@@ -145,7 +164,7 @@ class Refresher:
         expires = self._held.expires if self._held is not None else None
         return Description(self._identity, expires, "" if self._failure is None else str(self._failure))
 
-    def _good(self, now: float) -> Fetched | None:
+    def _good(self, now: float) -> Fetched[T] | None:
         held = self._held
         return held if held is not None and (held.expires is None or now < held.expires) else None
 

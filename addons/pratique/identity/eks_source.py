@@ -75,7 +75,7 @@ class EksCredentialSource:
             return described
         return Description(described.identity, described.expires, str(self._renewal_failure))
 
-    def _fetch(self, now: float) -> Fetched:
+    def _fetch(self, now: float) -> Fetched[Credential]:
         """Blocks. The Refresher runs one at a time, so nothing here needs a lock."""
         role = self._role_credentials(now)
         token = mint_token(role, self._eks.cluster_id or self._eks.cluster_name, self._endpoint(), now)

@@ -77,7 +77,7 @@ class ExecCredentialSource:
     def describe(self) -> Description:
         return self._refresher.describe()
 
-    def _fetch(self, now: float) -> Fetched:
+    def _fetch(self, now: float) -> Fetched[Credential]:
         token, expires = exec_credential(self._run(), self._plugin)
         if expires is None:
             return Fetched(Credential(token), None, now + NO_EXPIRATION_SECONDS)

@@ -3,7 +3,7 @@
 Belongs here: `Credential` and `attach_credential`. Not here: how a credential is had (`credentials`), how a verdict is
 found. Relies on `pratique.verdict.Verdict.allows` and on `strip`.
 
-INVARIANT: no other function of pratique writes `Authorization` into a request for the API server, and this one does so
+INVARIANT: no other function of pratique writes `Authorization` or `Impersonate-*` into a request for the API server, and this one does so
 only for a verdict that allows. A request that slipped past the policy by a bug arrives upstream with no credential.
 
 Known limit: a client certificate (`Credential.client_certificate`) belongs to the TLS connection, so the gate cannot
@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pratique.errors import CredentialError, Refused
+from pratique.identity.impersonation import ImpersonatedAccount
 from pratique.identity.secret import Secret
 from pratique.identity.strip import Header, strip_credentials
 from pratique.verdict import Verdict
@@ -33,8 +34,12 @@ class Credential:
     client_certificate: bool = False
 
 
-def attach_credential(headers: list[Header], verdict: Verdict, credential: Credential) -> list[Header]:
+def attach_credential(
+    headers: list[Header], verdict: Verdict, credential: Credential, account: ImpersonatedAccount | None = None
+) -> list[Header]:
     """`headers` without any credential of the client's, with exactly one of ours. The argument is not changed.
+
+    `account`: as whom the request is made, instead of as the gateway's own user.
 
     Raises:
         Refused: (403) the verdict does not allow the request; nothing is attached.
@@ -47,7 +52,8 @@ def attach_credential(headers: list[Header], verdict: Verdict, credential: Crede
             "no policy verdict allows this request, so it gets no credential for the cluster",
             rule="gate",
         )
-    stripped = strip_credentials(headers)
+    ours = [] if account is None else account.headers
+    stripped = [*strip_credentials(headers), *ours]
     if credential.token is None:
         if not credential.client_certificate:
             raise CredentialError("the credential for the cluster is empty")

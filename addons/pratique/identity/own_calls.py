@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +20,14 @@ from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
-from pratique.errors import OwnCallError, StartError
+from pratique.errors import CredentialError, OwnCallError, StartError
 from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
+from pratique.identity.impersonation import CallId
 from pratique.identity.own_verdict import own_verdict
 from pratique.identity.server import Server
 from pratique.identity.tls import TlsFiles
-from pratique.kube.canonical import CanonicalRequest
+from pratique.kube.canonical import CanonicalRequest, RawRequest, canonicalise
 from pratique.kube.rehearsal import OwnAnswer
 
 logger = logging.getLogger("pratique")
@@ -35,6 +37,9 @@ CONNECT_SECONDS = 5.0
 CALLS_AT_ONCE = 32  # the others wait, within CONNECT_SECONDS: own calls must not starve the clients' requests
 ANSWER_BYTES = 16 * 1024 * 1024  # a list of SELECTED_LIMIT objects; one object is 1.5 MiB at most in etcd
 USER_AGENT = b"pratique (own call)"
+KEY_SET = canonicalise(
+    RawRequest(b"GET", b"/openid/v1/jwks", ((b"Accept", b"*/*"), (b"Accept-Encoding", b"identity")), b"", "HTTP/1.1")
+)
 
 
 class OwnCalls:
@@ -59,6 +64,8 @@ class OwnCalls:
     async def send(self, request: CanonicalRequest, audit_id: str) -> OwnAnswer:
         """The answer, whatever its code. `audit_id` names the call in the cluster's audit log (64 characters at most).
 
+        One of an exchange (`CallId`) also says as whom.
+
         Raises:
             OwnCallError: (503) no answer, or one that cannot be read.
             CredentialError: (503) no credential.
@@ -66,7 +73,8 @@ class OwnCalls:
         """
         credential = await self._source.credential(self._clock())
         given = [*request.headers, (b"User-Agent", USER_AGENT), (b"Audit-ID", audit_id.encode("ascii"))]
-        headers = attach_credential(given, own_verdict(request), credential)
+        account = audit_id.account if isinstance(audit_id, CallId) else None
+        headers = attach_credential(given, own_verdict(request), credential, account)
         response = await self._fetch(self._prepared(request, headers))
         if response.code == 401:
             self._source.rejected()
@@ -74,6 +82,17 @@ class OwnCalls:
         path = request.target.partition(b"?")[0].decode("ascii")
         logger.info("own call %s %s (%s): %d", request.method, path, audit_id, answer.code)
         return answer
+
+    async def key_set(self) -> bytes:
+        """The keys of the cluster's ServiceAccount tokens, as JSON. Raises CredentialError: it does not give them."""
+        try:
+            answer = await self.send(KEY_SET, f"{uuid.uuid4()}-own-1-keys")
+        except OwnCallError as error:
+            raise CredentialError(str(error)) from None
+        if not answer.ok:
+            remedy = "Bind the ClusterRole `system:service-account-issuer-discovery` to the gateway's user"
+            raise CredentialError(f"the cluster answers {answer.code} to `/openid/v1/jwks`", remedy)
+        return msgspec.json.encode(answer.document)
 
     def close(self) -> None:
         client, self._client = self._client, None

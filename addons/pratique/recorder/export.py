@@ -92,6 +92,7 @@ def _annotations(session: str, n: int, record: Record) -> dict[str, str]:
     ours = {
         "session": session,
         "entry": str(n),
+        "credential": record.credential,
         "verdict": record.verdict,
         "rules": " ".join(record.rules),
         "approval": record.approval_id,

@@ -29,13 +29,15 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     are stored; the hash of a request is that of its masked body, never of a value. `verdict` is an Action of
     pratique.verdict; `status` is what the client was answered, `answered_by` is "gateway" or "upstream" (or nobody);
     `sent` says that it went to the cluster, whoever answered then. `masks` are ids of mask rules that hit. `own_calls`
-    are Audit-IDs of the gateway's own calls about the request. `note` is one line of prose for the timeline.
+    are Audit-IDs of the gateway's own calls about the request. `credential` is by what the client was authenticated:
+    its kind, `:`, and what names it (the hash of a key, `jti`, a serial and thumbprint). `note` is one line of prose for the timeline.
     """
 
     flow: str = ""
     stage: Stage = Stage.COMPLETE
     audit_id: str = ""
     client: str = ""
+    credential: str = ""
     cluster: str = ""
     method: str = ""
     path: str = ""
