@@ -62,6 +62,8 @@ def test_an_upgrade_is_never_told_to_retry(wanted):
         ("k9s/v0.50.9 (linux/amd64) kubernetes/$Format", True, True),
         ("runner/v0.0.0 (linux/amd64) kubernetes/$Format", True, False),
         (CONTROLLER, True, False),
+        ("kubernetes-mcp-server/v0.0.67 (linux/amd64) mcp/0.1.0", True, False),
+        ("awslabs/mcp/eks-mcp-server/0.2.1", False, False),
         ("OpenAPI-Generator/37.0.1/python", False, False),
         ("node-fetch", False, False),
         ("", False, False),

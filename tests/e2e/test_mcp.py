@@ -20,6 +20,7 @@ import pytest
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
+from pratique.cli.audit import records
 from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
 from tests.process.gateway import ROOT, Gateway
@@ -134,3 +135,20 @@ def test_what_is_denied_says_by_which_rule(agents: Gateway) -> None:
     [refused] = tools(agents, ("resources_delete", {"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE}))
     assert refused["error"]
     assert "no-namespace-delete" in refused["text"]
+
+
+def test_an_exec_is_held_once_and_told_in_the_clusters_own_way(agents: Gateway) -> None:
+    """Refused before its 101 it would be sent again over SPDY, and be held twice."""
+    admin = real.Kubectl(real.kubectls()[0], real.kubeconfig(), NAMESPACE, {})
+    admin.ok("run", "shell", f"--image={real.IMAGE}", "--image-pull-policy=Never", "--", "sleep", "3600")
+    admin.ok("wait", "--for=condition=Ready", "--timeout=90s", "pod/shell", timeout=120)
+    run = ("pods_exec", {"namespace": NAMESPACE, "name": "shell", "command": ["echo", "ran"]})
+    [asked] = tools(agents, run)
+    assert asked["error"]
+    assert "waits for a reviewer's approval" in asked["text"]
+    assert "unable to upgrade" not in asked["text"]
+    assert decide(agents, Decision.APPROVE, "fine") in asked["text"]
+    [repeated] = tools(agents, run)
+    assert (repeated["error"], repeated["text"]) == (False, "ran\n")
+    execs = [r for r in records(agents.state) if r.subresource == "exec" and str(r.stage) == "ResponseComplete"]
+    assert [(r.status, r.sent) for r in execs] == [(403, False), (101, True)]

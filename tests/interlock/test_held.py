@@ -281,6 +281,7 @@ def test_a_session_that_ends_first_gets_nothing_done(wire: Wire, when: str, how:
     elif how == "tape":
         wire.state.tape.fails = True  # type: ignore[union-attr]
         wire.client(typed(b"unrecorded"))
+        assert wire.context.client not in wire.closed  # it reads the Status first
     else:
         wire.client(frame(CLOSE, b"", KEY) if how == "closes" else b"\xff\xff")
     assert wire.left == [wire.flow]
@@ -295,6 +296,15 @@ def test_a_session_that_ends_first_gets_nothing_done(wire: Wire, when: str, how:
     else:
         assert wire.to_server == b""
     assert (wire.heads, wire.finished) == (1, 1)
+
+
+def test_a_flow_that_is_killed_in_mitmweb_is_a_failure(wire: Wire) -> None:
+    wire.answer()
+    wire.flow.kill()
+    wire.hook("request")
+    wire.hook("error")
+    assert b"the gateway broke the request off" in wire.ended()
+    assert wire.layer.asked is None
 
 
 def test_a_cluster_that_hangs_up_or_answers_something_else_is_a_failure(wire: Wire) -> None:

@@ -26,7 +26,7 @@ _PATIENT = re.compile(r"(?:Helm|Terraform|HashiCorp|argocd|flux)[/ -]", re.IGNOR
 _SHOWS_ERRORS = re.compile(r"(?:kubectl|oc|k9s)(?![A-Za-z])")
 # client-go's remotecommand reads the Status at the end of a stream, and shows its text. Not so the Python client, whose
 # `stream` returns what came on stdout and stderr: to it a refusal after the 101 would look like output.
-_READS_THE_STATUS = re.compile(r"(?P<program>[\w.-]+)/\S+ \(\w+/\w+\) kubernetes/\S+")
+_READS_THE_STATUS = re.compile(r"[\w.-]+/\S+ \(\w+/\w+\) kubernetes/\S+|kubernetes-mcp-server/")
 
 
 def claims_of(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

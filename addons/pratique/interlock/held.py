@@ -143,12 +143,13 @@ class HeldStream(HttpStream):
         if isinstance(said, ResponseHeaders) and said.response.status_code != 101:
             yield from self._over(self._refusal(said.response))
         elif isinstance(said, ResponseProtocolError):
-            yield from self._over(refusal_of(status_code(said) or 500))
+            code = status_code(said)
+            yield from self._over(None if code is None else refusal_of(code))
 
     def _over(self, refusal: Refused | None) -> Commands:
         """The request will not be sent (any more)."""
         if self.early is not None and self.early.request_open:
-            yield from self._to_tunnel(RequestOver(refusal or refusal_of(500)))
+            yield from self._to_tunnel(RequestOver(refusal or _broken_off()))
 
     def _refusal(self, response: http.Response) -> Refused:
         state = find(self.flow)
@@ -164,6 +165,11 @@ class HeldStream(HttpStream):
         self.child_layer, self.early = self.early, None
         self._handle_event = self.passthrough
         yield from self.passthrough(Attach())
+
+
+def _broken_off() -> Refused:
+    text = "the gateway broke the request off. Repeat it; then ask the gateway's operator"
+    return Refused(503, "ServiceUnavailable", text, rule="tunnel/broken-off")
 
 
 class _Status(msgspec.Struct):
