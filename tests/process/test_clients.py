@@ -20,6 +20,7 @@ from tests.identity import certifying
 from tests.identity.issuing import AUDIENCE, ISSUER, account_claims, confused, key_set, signed, unsigned, without
 from tests.process.gateway import Gateway, eventually, read_answer
 from tests.process.h2client import H2Client
+from tests.process.reviewing import Held, Reviewer
 
 pytestmark = pytest.mark.process
 LIST = "/api/v1/namespaces/payments/configmaps"
@@ -116,7 +117,7 @@ def issued(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                  "mesh.yaml": CERTIFIED.lstrip(), "mesh.pem": certifying.pem(certifying.authority(time.time())).decode(),
                  "gone.yaml": client_document("gone", gone.sha256).replace("spec:", "spec:\n  holdSeconds: 0")}  # fmt: skip
     documents["gone.yaml"] += '    expires: "2020-01-01T00:00:00Z"\n'
-    running = Gateway(folder, sandbox, documents=documents)
+    running = Gateway(folder, sandbox, documents=documents, hold=45)
     running.keys["gone"] = gone.key.reveal()
     running.start()
     yield running
@@ -232,6 +233,24 @@ def ends(sock: Any) -> None:
         chunk = sock.recv(65536)
         assert chunk
         received += chunk
+
+
+def test_a_request_that_was_held_is_not_sent_for_a_client_that_is_gone(issued: Gateway) -> None:
+    """Approved, but its document was taken out meanwhile (bypass 6.13)."""
+    document = issued.policies / "waits.yaml"
+    document.write_text(REVOKED.lstrip().replace("leaves", "waits"))
+    issued.behind("POST", LIST, {"metadata": {"name": "held-too-long"}})
+    token = {"Authorization": f"Bearer {signed(account_claims(time.time(), name='waits'))}"}
+    eventually(lambda: issued.call("GET", LIST, headers=token, client="").code == 200)
+    held = Held(issued, "DELETE", f"{LIST}/held-too-long", headers=token, client="")
+    alice = Reviewer(issued, "alice")
+    alice.find("held-too-long")
+    document.unlink()
+    eventually(lambda: issued.call("GET", LIST, headers=token, client="").code == 401)
+    alice.decide("held-too-long")
+    assert held.answer().code == 401
+    assert issued.seen("held-too-long") == []
+    assert issued.behind("GET", f"{LIST}/held-too-long").code == 200
 
 
 def test_keys_of_a_client_rotate_one_beside_the_other(issued: Gateway) -> None:
