@@ -165,7 +165,7 @@ class Bundle:
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
         counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
-        gate = Gate(upstream.source, upstream.server, approvals.use, counters)
+        gate = Gate(upstream.source, upstream.server, approvals.use, counters, identity.recheck)
         required = (identity, approvals, policy, masking, recorder, gate)
         self._interlock = Interlock(
             upstream.server,

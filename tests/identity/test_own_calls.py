@@ -280,3 +280,49 @@ def test_a_redirect_is_an_answer_and_is_not_followed(sandbox, monkeypatch):
         stop()
     assert (answer.code, answer.ok, answer.document) == (307, False, None)
     assert len(sandbox.requests) == before
+
+
+# --- the keys of ServiceAccount tokens ---
+
+
+def test_the_clusters_keys_are_read_and_nothing_else_beside_resources():
+    assert own_verdict(module.KEY_SET).allows
+    assert (b"Accept", b"*/*") in module.KEY_SET.headers  # kube-apiserver answers 406 to any JSON form
+    for method, path in (
+        ("GET", "/openid/v1"), ("POST", "/openid/v1/jwks"), ("GET", "/metrics"),
+        ("GET", "/version"),
+    ):  # fmt: skip
+        assert not own_verdict(canonical(method, path)).allows
+
+
+def test_a_cluster_that_gives_no_keys_is_no_key_set(sandbox):
+    async def run(client):
+        try:
+            return await client.key_set()
+        finally:
+            client.close()
+
+    with pytest.raises(CredentialError, match=r"answers 404 to `/openid/v1/jwks`. Bind the ClusterRole"):
+        asyncio.run(run(calls(sandbox)))
+    with pytest.raises(CredentialError, match="cannot be reached"):
+        asyncio.run(run(calls(sandbox, server=Server.parse("https://127.0.0.1:1"))))
+
+
+def test_a_call_about_a_client_is_made_as_its_account(sandbox):
+    from pratique.identity.impersonation import CallId, ImpersonatedAccount
+
+    async def run(client):
+        try:
+            return await client.send(canonical("GET", f"{MAP}/own-acts"), CallId(AUDIT, ImpersonatedAccount("a", "b")))
+        finally:
+            client.close()
+
+    asyncio.run(run(calls(sandbox)))
+    [seen] = [record for record in sandbox.requests if record.uri == f"{MAP}/own-acts"]
+    acting = [value for name, value in seen.headers if name.lower().startswith("impersonate-")]
+    assert acting == [
+        "system:serviceaccount:a:b",
+        "system:serviceaccounts",
+        "system:serviceaccounts:a",
+        "system:authenticated",
+    ]

@@ -20,6 +20,7 @@ from tests.identity import certifying
 from tests.identity.issuing import AUDIENCE, ISSUER, account_claims, confused, key_set, signed, unsigned, without
 from tests.process.gateway import Gateway, eventually, read_answer
 from tests.process.h2client import H2Client
+from tests.process.reviewing import Held, Reviewer
 
 pytestmark = pytest.mark.process
 LIST = "/api/v1/namespaces/payments/configmaps"
@@ -116,7 +117,7 @@ def issued(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                  "mesh.yaml": CERTIFIED.lstrip(), "mesh.pem": certifying.pem(certifying.authority(time.time())).decode(),
                  "gone.yaml": client_document("gone", gone.sha256).replace("spec:", "spec:\n  holdSeconds: 0")}  # fmt: skip
     documents["gone.yaml"] += '    expires: "2020-01-01T00:00:00Z"\n'
-    running = Gateway(folder, sandbox, documents=documents)
+    running = Gateway(folder, sandbox, documents=documents, hold=45)
     running.keys["gone"] = gone.key.reveal()
     running.start()
     yield running
@@ -232,6 +233,24 @@ def ends(sock: Any) -> None:
         chunk = sock.recv(65536)
         assert chunk
         received += chunk
+
+
+def test_a_request_that_was_held_is_not_sent_for_a_client_that_is_gone(issued: Gateway) -> None:
+    """Approved, but its document was taken out meanwhile (bypass 6.13)."""
+    document = issued.policies / "waits.yaml"
+    document.write_text(REVOKED.lstrip().replace("leaves", "waits"))
+    issued.behind("POST", LIST, {"metadata": {"name": "held-too-long"}})
+    token = {"Authorization": f"Bearer {signed(account_claims(time.time(), name='waits'))}"}
+    eventually(lambda: issued.call("GET", LIST, headers=token, client="").code == 200)
+    held = Held(issued, "DELETE", f"{LIST}/held-too-long", headers=token, client="")
+    alice = Reviewer(issued, "alice")
+    alice.find("held-too-long")
+    document.unlink()
+    eventually(lambda: issued.call("GET", LIST, headers=token, client="").code == 401)
+    alice.decide("held-too-long")
+    assert held.answer().code == 401
+    assert issued.seen("held-too-long") == []
+    assert issued.behind("GET", f"{LIST}/held-too-long").code == 200
 
 
 def test_keys_of_a_client_rotate_one_beside_the_other(issued: Gateway) -> None:
@@ -463,6 +482,19 @@ AS_AGENT = [
     ("impersonate-user", "system:serviceaccount:mcp:agent"), ("impersonate-group", "system:serviceaccounts"),
     ("impersonate-group", "system:serviceaccounts:mcp"), ("impersonate-group", "system:authenticated"),
 ]  # fmt: skip
+REVIEWS = """
+apiVersion: pratique/v1
+kind: Policy
+metadata: {name: reviews}
+spec:
+  subjects: ["*"]
+  rules:
+    - name: ask-about-self
+      verbs: [create]
+      apiGroups: [authentication.k8s.io, authorization.k8s.io]
+      resources: [selfsubjectreviews, selfsubjectaccessreviews, selfsubjectrulesreviews]
+      action: Allow
+"""
 ASKING = """
 apiVersion: pratique/v1
 kind: Policy
@@ -491,7 +523,11 @@ def acting(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     document = (
         client_document("as-agent", key.sha256) + "  impersonate: {serviceAccount: mcp/agent}\n  holdSeconds: 0\n"
     )
-    running.documents |= {"client-as-agent.yaml": document, "looks.yaml": ASKING.lstrip()}
+    running.documents |= {
+        "client-as-agent.yaml": document,
+        "looks.yaml": ASKING.lstrip(),
+        "reviews.yaml": REVIEWS.lstrip(),
+    }
     running._write_documents()
     running.start()
     yield running
@@ -560,3 +596,52 @@ def test_a_stream_ends_when_it_would_be_opened_as_another(acting: Gateway) -> No
             and impersonated(acting.seen("acts-again")[-1]) == AS_AGENT
         )
     )
+
+
+# --- reviews about oneself ---
+
+
+def review(gateway: Gateway, kind: str, spec: Any = None, client: str = "other") -> Any:
+    group = "authentication" if kind == "SelfSubjectReview" else "authorization"
+    body = {"kind": kind, "apiVersion": f"{group}.k8s.io/v1"} | ({} if spec is None else {"spec": spec})
+    answer = gateway.call("POST", f"/apis/{group}.k8s.io/v1/{kind.lower()}s", body, client=client)
+    assert answer.code == 201, answer
+    return answer
+
+
+def test_who_am_i_is_answered_for_the_client(acting: Gateway) -> None:
+    assert review(acting, "SelfSubjectReview").json["status"]["userInfo"] == {
+        "username": "other",
+        "groups": ["pratique:clients"],
+    }
+    groups = ["pratique:clients", "system:serviceaccounts", "system:serviceaccounts:mcp", "system:authenticated"]
+    found = review(acting, "SelfSubjectReview", client="as-agent").json["status"]["userInfo"]
+    assert found == {"username": "as-agent", "groups": groups}
+
+
+def test_may_i_is_answered_by_policy_and_cluster(acting: Gateway) -> None:
+    def may(**resource: str) -> Any:
+        return review(acting, "SelfSubjectAccessReview", {"resourceAttributes": {"namespace": "payments", **resource}})
+
+    assert may(verb="get", resource="pods").json["status"]["allowed"] is True
+    denied = may(verb="create", resource="pods").json["status"]
+    assert (denied["allowed"], denied["denied"]) == (False, True)
+    queued = may(verb="delete", resource="configmaps")
+    assert queued.json["status"]["allowed"] is True
+    assert "a person has to approve each such request" in queued.headers["warning"]
+    assert "sandbox" not in queued.body.decode()
+
+
+def test_what_may_i_is_what_both_permit(acting: Gateway) -> None:
+    status = review(acting, "SelfSubjectRulesReview", {"namespace": "payments"}).json["status"]
+    verbs = {resource: rule["verbs"] for rule in status["resourceRules"] for resource in rule["resources"]}
+    assert verbs["pods"] == ["get", "list", "watch"]
+    assert "delete" in verbs["configmaps"]
+    assert "nodes" not in verbs
+    assert status["incomplete"] is True
+
+
+def test_where_the_policy_denies_it_nothing_is_answered(gateway: Gateway) -> None:
+    for kind in ("selfsubjectaccessreviews", "selfsubjectrulesreviews"):
+        answer = gateway.call("POST", f"/apis/authorization.k8s.io/v1/{kind}", {"spec": {}})
+        assert answer.code == 403

@@ -268,7 +268,7 @@ def test_leak_d_who_am_i_names_the_client_and_not_the_gateways_role(probe: Probe
     review = {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "status": {"userInfo": info}}
     with probe.scripted("POST", path, review, code=201):
         answer = probe.call("POST", path, {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"})
-    assert answer.json["status"]["userInfo"] == {"username": "agent", "groups": ["g"]}
+    assert answer.json["status"]["userInfo"] == {"username": "agent", "groups": ["pratique:clients"]}
     assert probe.call("POST", path, {"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}).code == 201
 
 

@@ -104,7 +104,7 @@ class Identity:
         state.client, state.proof = await self._authenticator.authenticate(raw.headers, peer, state.started)
         self._rates.take(state.client.name, state.client.limits, time.monotonic())
         headers_only(raw)
-        state.rechecks.append(functools.partial(self._recheck, state))
+        state.rechecks.append(functools.partial(self.recheck, state))
         self._admit(state)
 
     def _admit(self, state: Exchange) -> None:
@@ -136,7 +136,8 @@ class Identity:
     def error(self, flow: http.HTTPFlow) -> None:
         self._leave(exchange(flow))
 
-    def _recheck(self, state: Exchange) -> None:
+    def recheck(self, state: Exchange) -> None:
+        """Raises Refused: the credential would not be accepted any more."""
         if not self._authenticator.holds(state.client, state.proof, time.time()):
             raise Refused(
                 401, "Unauthorized", "the client's credential has expired or was revoked", rule="identity/ended"
@@ -169,9 +170,14 @@ class Gate:
         server: Server,
         consume: Callable[[str, Exchange], Awaitable[None]],
         counters: Counters,
+        recheck: Callable[[Exchange], None],
     ) -> None:
-        """`consume(approval id, exchange)` uses an approval up; it raises Refused if it cannot be used (any more)."""
+        """`consume(approval id, exchange)` uses an approval up; it raises Refused if it cannot be used (any more).
+
+        `recheck(exchange)` raises Refused where the client has lost its credential since it began to send, or to wait.
+        """
         self._counters = counters
+        self._recheck = recheck
         self._source = source
         self._server = server
         self._consume = consume
@@ -192,6 +198,7 @@ class Gate:
         credential = await self._source.credential(time.time())
         if state.gone.is_set():
             raise Refused(499, "ClientGone", "the client left before its request was sent", rule="gate/gone")
+        self._recheck(state)
         await self._spend(state)
         if state.approval:
             await self._consume(state.approval, state)

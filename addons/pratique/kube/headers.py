@@ -24,6 +24,7 @@ from pratique.kube.rules import quoted, refused
 
 # Clients send 10 to 20; Go limits the bytes (1 MiB), not the number.
 HEADER_COUNT = 256
+KEY_SET = "/openid/v1/jwks"
 # kubectl sends 300 bytes for discovery. A longer Accept is answered as JSON.
 ACCEPT_BYTES = 4096
 # The two spellings of one type (kube-openapi 2025 handler.go `mimePb` and `mimePbDeprecated`).
@@ -181,6 +182,8 @@ def _accept(value: bytes, attributes: RequestAttributes, *, proxied: bool) -> by
         return _verbatim_accept(value)
     if attributes.resource == "pods" and attributes.subresource in WEBSOCKET_PROTOCOLS:
         return b"*/*"  # these answer with a stream or a Status; kube-apiserver 1.36 has no JSON form of it and says 406
+    if attributes.path == KEY_SET:
+        return b"*/*"  # it is JSON by another name (application/jwk-set+json); 1.36 says 406 to application/json
     if attributes.path == "/openapi/v2" and any(form in value for form in OPENAPI_PROTOBUF):
         # kubectl up to 1.26 reads the answer as protobuf, whatever type it has. It is the public schema, no object.
         return next(form for form in OPENAPI_PROTOBUF if form in value)

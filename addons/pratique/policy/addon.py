@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+import msgspec
 from mitmproxy import http
 
 from pratique.errors import Refused
@@ -15,10 +16,12 @@ from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.kube.canonical import CanonicalRequest, canonicalise
 from pratique.kube.handshake import offering
 from pratique.kube.rehearsal import with_precondition
+from pratique.kube.response import warning
 from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
 from pratique.policy.needs import Needs
 from pratique.policy.request import ABSENT, PolicyRequest
+from pratique.policy.reviews import Subject, is_self_review, reviewed
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
 logger = logging.getLogger("pratique")
@@ -81,6 +84,21 @@ class Policy:
         if state.canonical.upgrade:
             state.port_allowed = functools.partial(self._port_allowed, state, seen.request)
         _apply(flow, state.sent)
+
+    @guarded(answer)
+    def response(self, flow: http.HTTPFlow) -> None:
+        """INVARIANT: what a client asks about itself is answered for the client, not for the gateway's user."""
+        state, response = exchange(flow), flow.response
+        canonical, client = state.canonical, state.client
+        if state.refusal is not None or response is None or canonical is None or client is None:
+            return
+        if not is_self_review(canonical.attributes) or not 200 <= response.status_code < 300:
+            return
+        subject = Subject(client.name, client.labels, client.impersonate.groups if client.impersonate else ())
+        found = reviewed(canonical.attributes, canonical.document, _json(response), subject, self._policies().decide)
+        response.raw_content = msgspec.json.encode(found.document)
+        if found.warning:
+            response.headers.fields = (*response.headers.fields, warning(found.warning))
 
     async def _decide(self, state: Exchange, canonical: CanonicalRequest) -> tuple[Verdict, Seen]:
         """By one set of policies, also if another is loaded meanwhile. Raises Refused."""
@@ -148,6 +166,14 @@ def _stands(verdict: Verdict, state: Exchange) -> bool:
         return True
     granted = state.verdict.rules if state.verdict is not None and state.approval else ()
     return verdict.action is Action.REQUIRE_APPROVAL and not verdict.errors and set(verdict.rules) <= set(granted)
+
+
+def _json(response: http.Response) -> Any:
+    """None for what is no JSON: it is no review then."""
+    try:
+        return msgspec.json.decode(response.raw_content or b"")
+    except msgspec.DecodeError:
+        return None
 
 
 def _note(state: Exchange, verdict: Verdict) -> None:
