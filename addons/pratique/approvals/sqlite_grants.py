@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from pratique.approvals.grants import Asked, Grant, GrantKind, Scope, Wish
-from pratique.approvals.sqlite_file import SqliteFile
 from pratique.approvals.store import Approval, Decided
+from pratique.sqlite_file import SqliteFile
 
 _LIVE = """
 SELECT * FROM grants WHERE client = ? AND cluster = ? AND expires_at > ? AND revoked_at IS NULL ORDER BY created_at DESC

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pratique.approvals.sqlite_file import SqliteFile
 from pratique.approvals.webhooks import EventName
+from pratique.sqlite_file import SqliteFile
 
 FILE_NAME = "webhooks.sqlite"
 _VERSION_1 = """

@@ -17,7 +17,6 @@ import msgspec
 from pratique.approvals import sqlite_schema as schema
 from pratique.approvals.deciding import Decision, check_reviewer, quorum_reached
 from pratique.approvals.grants import Grant, Wish, narrowest
-from pratique.approvals.sqlite_file import SqliteFile
 from pratique.approvals.sqlite_grants import SqliteGrants
 from pratique.approvals.store import (
     APPROVED_FOR_SECONDS,
@@ -33,6 +32,7 @@ from pratique.approvals.store import (
 )
 from pratique.approvals.transitions import Event, State, state_at, transition
 from pratique.errors import Refused, StoreError
+from pratique.sqlite_file import SqliteFile
 
 FILE_NAME = "approvals.sqlite"
 ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is read wrong over a telephone

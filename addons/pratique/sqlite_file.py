@@ -1,6 +1,6 @@
 """I/O: one SQLite file of the state folder: opened privately, migrated, and used in transactions.
 
-Belongs here: the file, its versions, locking, what a failure is. Not here: tables (`sqlite_store`, `sqlite_outbox`).
+Belongs here: the file, its versions, locking, what a failure is. Not here: tables (`approvals.sqlite_store`, …).
 Several processes may open the file (the gateway and `pratique approvals`); not on NFS or EFS, whose locks WAL cannot use.
 
 Durability: WAL with synchronous=FULL, so that a decision survives a power cut. Each change is one transaction that
