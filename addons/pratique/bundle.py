@@ -1,12 +1,13 @@
 """The composition root: which addons there are, in which order, and why in that order.
 
 1. `identity` first: nobody is thought about who has not said who they are; their credentials are gone from then on.
-2. `approvals`: what the client claims of itself, before the request becomes canonical and the claims are gone.
-3. `policy`: the request becomes canonical and is judged; it may wait here for a reviewer.
-4. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
-5. `recorder` after masking, so that on the way back it only ever sees masked bytes.
-6. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
-7. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
+2. `revoking`: whoever is revoked is refused, before anything is decided.
+3. `approvals`: what the client claims of itself, before the request becomes canonical and the claims are gone.
+4. `policy`: the request becomes canonical and is judged; it may wait here for a reviewer.
+5. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
+6. `recorder` after masking, so that on the way back it only ever sees masked bytes.
+7. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
+8. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
 
 All are entries of mitmproxy's own chain, not children of a script: reloading or unloading a script cannot remove them.
 """
@@ -28,7 +29,6 @@ from pratique.approvals.addon import Approvals
 from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
 from pratique.approvals.queue import ApprovalQueue
-from pratique.approvals.sqlite_file import SqliteFile
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.waiting import Waiter
 from pratique.errors import PratiqueError, StartError
@@ -39,6 +39,10 @@ from pratique.identity.counters import MIGRATIONS as COUNTERS
 from pratique.identity.counters import SqliteCounters
 from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
+from pratique.identity.revoking.addon import Revoking
+from pratique.identity.revoking.current import KILL_FILE, Current
+from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
+from pratique.identity.revoking.sqlite_store import SqliteRevocations
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock import quiet
@@ -57,6 +61,7 @@ from pratique.recorder.addon import Recorder, Segments
 from pratique.recorder.layout import worker_state
 from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
+from pratique.sqlite_file import SqliteFile
 
 CLIENTS_KNOWN = 1024
 """Clients whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
@@ -136,6 +141,7 @@ class Bundle:
     ) -> tuple[Any, ...]:
         cluster = live.current.cluster.name
         store = SqliteStore(state / "approvals.sqlite")
+        revocations = SqliteRevocations(state / REVOCATIONS)
         masks = QuestionMasks(self._mask_body, self._masker)
         holding = Holding(
             ApprovalQueue(store, Waiter(store), page=lambda approval: approvals.page(approval)),  # noqa: PLW0108 - made below
@@ -152,6 +158,7 @@ class Bundle:
             lambda: live.current,
             state,
             lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
+            revocations,
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -165,14 +172,15 @@ class Bundle:
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
         counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
-        gate = Gate(upstream.source, upstream.server, approvals.use, counters, identity.recheck)
-        required = (identity, approvals, policy, masking, recorder, gate)
+        gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
+        revoking = Revoking(Current(revocations, state / KILL_FILE), recorder.note)
+        required = (identity, revoking, approvals, policy, masking, recorder, gate)
         self._interlock = Interlock(
             upstream.server,
             upstream.tls_server_name,
             required,
             holding.release,
-            (approvals.close, storage.close, counters.close),
+            (approvals.close, revocations.close, storage.close, counters.close),
         )
         early = EarlyAnswers(recorder.answered, self._interlock.recheck)
         return (*required, self._interlock)
@@ -245,6 +253,12 @@ class Bundle:
             self._own_calls.close()
         if self._interlock is not None:
             self._interlock.close("the bundle was unloaded")
+
+
+def _recheck(state: Exchange) -> None:
+    """INVARIANT: who or what was cut off while a request waited gets no credential. Raises Refused."""
+    for recheck in state.rechecks:
+        recheck()
 
 
 def _make_state(state: Path) -> None:

@@ -81,7 +81,7 @@ class Exchange:
     stream_bytes: int = 0
     stream_sha256: str = ""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the client left; nothing may be executed for it any more."""
+    """Set when the client left or was revoked (then `refusal` says so); nothing may be executed for it any more."""
     ended: bool = False
     output: Output | None = None
     """INVARIANT: without it (masking), `tape` (recorder) and `port_allowed` (policy), no upgrade is answered with 101."""

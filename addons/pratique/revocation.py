@@ -56,15 +56,17 @@ class Revocation:
     def in_force(self, now: float) -> bool:
         return self.lifted_at is None and (self.until is None or now < self.until)
 
-    def refusal(self) -> Refused:
-        """What whoever it hits is told: a person, or a model that must not try again."""
+    def refusal(self, *, sent: bool = False) -> Refused:
+        """What whoever it hits is told: a person, or a model that must not try again. `sent`: to the cluster, before."""
         why = f": {harmless(self.reason)}" if self.reason else ""
         until = "until an operator lifts it" if self.until is None else "for some time"
+        before = "The request had been sent to the cluster before, and may have been carried out. " if sent else ""
         return Refused(
             403,
             "Revoked",
             f"{self.in_words()} was revoked by {harmless(self.by)}{why}. "
-            f"Nothing is carried out {until} ({self.id}). Do not repeat the request; tell the person that you work for",
+            f"{before}Nothing more is carried out {until} ({self.id}). "
+            "Do not repeat the request; tell the person that you work for",
             rule="identity/revoked",
         )
 

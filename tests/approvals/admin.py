@@ -20,7 +20,10 @@ from pratique.approvals.admin.links import Links
 from pratique.approvals.admin.server import Address, AdminServer, tls_from
 from pratique.approvals.desk import Desk
 from pratique.approvals.reviewers import Reviewers, new_reviewer_key, reviewer_document
+from pratique.approvals.revoking import RevocationDesk
 from pratique.documents import parse
+from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
+from pratique.identity.revoking.sqlite_store import SqliteRevocations
 
 KEYS = {name: new_reviewer_key(name, name.encode().ljust(32, b"-")) for name in ("alice", "bob", "shop-only")}
 
@@ -71,8 +74,15 @@ class Admin:
         self.held = set()
         self.links = Links(b"k" * 32)
         self._pem = certificate(folder)
+        self.revocations = SqliteRevocations(folder / REVOCATIONS)
         self.context = Context(
-            Desk(store, clock), lambda: self.reviewers, self.links, lambda: self.held, "gateway.example", clock
+            Desk(store, clock),
+            RevocationDesk(self.revocations, clock),
+            lambda: self.reviewers,
+            self.links,
+            lambda: self.held,
+            "gateway.example",
+            clock,
         )
         self.server = AdminServer(Address("127.0.0.1", 0), folder, tls_from(self._pem))
         self._started = threading.Event()

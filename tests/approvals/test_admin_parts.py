@@ -9,10 +9,9 @@ import socket
 import pytest
 
 from pratique.approvals.admin import openapi, sessions
-from pratique.approvals.admin.api import ROUTES
 from pratique.approvals.admin.keys import link_key
 from pratique.approvals.admin.links import LINK_SECONDS, Links
-from pratique.approvals.admin.server import FILE_NAME, Address, AdminServer, tls_from
+from pratique.approvals.admin.server import FILE_NAME, ROUTES, Address, AdminServer, tls_from
 from pratique.approvals.admin.sessions import (
     ATTEMPT_SECONDS,
     ATTEMPTS,

@@ -93,7 +93,7 @@ def test_show_is_the_timeline_of_a_session(run, recorded: Path) -> None:
 
 def test_show_as_json_has_stable_keys(run_json, recorded: Path) -> None:
     shown = run_json("sessions", "show", SESSION, *state(recorded))
-    assert set(shown) == {"session", "client", "cluster", "claims", "requests"}
+    assert set(shown) == {"session", "client", "cluster", "claims", "notes", "requests"}
     assert set(shown["requests"][0]) == {
         "time", "milliseconds", "verdict", "status", "verb", "resource", "namespace", "name", "method", "path", "argv",
         "rules", "errors", "approval", "masks", "message", "note", "answeredBy", "requestBytes", "responseBytes", "auditID",

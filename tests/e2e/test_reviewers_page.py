@@ -13,7 +13,7 @@ from pratique.approvals.admin.links import Links
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
 from tests.browser import Browser, find
 from tests.process.gateway import Gateway
-from tests.process.reviewing import MAPS, POLICY, Held, Reviewer, changed, configmap, make
+from tests.process.reviewing import MAPS, POLICY, Held, Reviewer, changed, configmap, make, wait_for
 
 pytestmark = [
     pytest.mark.e2e,
@@ -181,7 +181,7 @@ def test_on_a_phone_everything_fits_and_the_buttons_are_at_hand(page: Browser, g
     gateway.call("PUT", make(gateway, name), configmap(name, color="green", long="x" * 500))
     page.size(390, 844)
     try:
-        for path in ("/", "/grants", "/history"):
+        for path in ("/", "/grants", "/revocations", "/history"):
             page.open(gateway.admin + path)
             page.until("document.querySelector('h1')")
             assert _fits(page), path
@@ -199,3 +199,18 @@ def test_on_a_phone_everything_fits_and_the_buttons_are_at_hand(page: Browser, g
 
 def _fits(page: Browser) -> bool:
     return bool(page.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+def test_a_client_is_cut_off_and_let_in_again(page: Browser, gateway: Gateway) -> None:
+    page.click("nav a[data-page=revocations]")
+    page.until("!!document.querySelector('#revoke')")
+    page.type("#target", "patient")
+    page.type("#reason", EVIL)
+    page.click("#revoke")
+    page.until("document.body.innerText.includes('client patient')")
+    assert "onerror" in page.text() and page.run("document.title") != "pwned"
+    wait_for(lambda: gateway.call("GET", MAPS, client="patient").reason == "Revoked")
+    assert gateway.call("GET", MAPS).code == 200
+    page.click("button.approve.small")
+    page.until("document.body.innerText.includes('lifted by alice')")
+    wait_for(lambda: gateway.call("GET", MAPS, client="patient").code == 200)

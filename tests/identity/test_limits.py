@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pratique.approvals.sqlite_file import SqliteFile
 from pratique.errors import DocumentErrors, Refused, StoreError
 from pratique.identity.clients import Clients
 from pratique.identity.counters import MIGRATIONS, SqliteCounters
 from pratique.identity.limits import MAX_CLIENTS, Limits, Rates, day_of, is_write, over_budget
+from pratique.sqlite_file import SqliteFile
 from tests.identity.helpers import documents
 from tests.kube.test_rehearsal import canonical
 

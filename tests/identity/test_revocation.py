@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pratique.approvals.revoking import new_id
 from pratique.errors import Refused, StoreError
-from pratique.identity.revoking.sqlite_store import SqliteRevocations, new_id
+from pratique.identity.revoking.sqlite_store import SqliteRevocations
 from pratique.revocation import Kind, RevocationStore, Revoked, check
 from tests.identity.revocation_contract import CONTRACT, NOW, revocation
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pratique.errors import FramingError, MaskError
+from pratique.errors import FramingError, MaskError, Refused
 from pratique.kube.watch import EventLines
 from pratique.masking.masker import Masker
 from tests.masking.canary import VALUE, b64, find
@@ -213,3 +213,29 @@ def test_any_bytes_are_masked_or_raise_our_own_error(text: bytes) -> None:
             decode()
         except MaskError:
             pass
+
+
+class _Events:
+    """A stream of masked events that ends inside one."""
+
+    def __init__(self, masker: Masker) -> None:
+        from pratique.exchange import Exchange
+        from pratique.masking.addon import ENDED, Stream
+
+        self.served = b""
+        self.stream = Stream(Exchange(), masker, masker.watch_stream(), ENDED)
+
+    def feed(self, data: bytes) -> None:
+        self.served += b"".join(self.stream(data))
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"type":"ADD'], ids=["between events", "inside an event"])
+def test_a_watch_that_the_gateway_ends_says_why_in_its_last_event(rest: bytes) -> None:
+    events = _Events(Session().masker(SECRETS))
+    events.feed(event("ADDED", SECRET) + rest)
+    events.stream.end(Refused(403, "Revoked", "it was revoked", rule="identity/revoked"))
+    events.feed(b"")
+    _, last, end = events.served.split(b"\n")
+    assert (end, events.stream.failed) == (b"", False)
+    told = json.loads(last)
+    assert (told["type"], told["object"]["kind"], told["object"]["code"]) == ("ERROR", "Status", 403)

@@ -28,6 +28,7 @@ from pratique.approvals.desk import Desk
 from pratique.approvals.holding import Held, Holding
 from pratique.approvals.notifying import Notifier
 from pratique.approvals.reviewers import Reviewers
+from pratique.approvals.revoking import RevocationDesk
 from pratique.approvals.sqlite_outbox import FILE_NAME as OUTBOX
 from pratique.approvals.sqlite_outbox import SqliteOutbox
 from pratique.approvals.store import Approval, ApprovalStore
@@ -35,6 +36,7 @@ from pratique.approvals.transitions import State
 from pratique.approvals.webhooks import Webhook
 from pratique.errors import Refused, StartError, StoreError
 from pratique.exchange import Exchange, answer, exchange, guarded, open_exchanges, raw_request
+from pratique.revocation import RevocationStore
 from pratique.tunnel.waiting import Notice
 
 logger = logging.getLogger("pratique")
@@ -65,6 +67,7 @@ class Approvals:
         documents: Callable[[], Documents],
         state: Path,
         answer_upgrade: Callable[[http.HTTPFlow, Notice], Awaitable[None]],
+        revocations: RevocationStore,
     ) -> None:
         """`answer_upgrade(flow, notice)` answers the upgrade of a held exec, and tells its client what it waits for."""
         self._holding = holding
@@ -72,6 +75,7 @@ class Approvals:
         self._documents = documents
         self._state = state
         self._answer_upgrade = answer_upgrade
+        self._revocations = revocations
         self._withdrawn: set[str] = set()
         # Weak on both sides: a flow keeps its exchange, so an exchange that kept its flow would keep both for ever.
         self._flows: WeakKeyDictionary[Exchange, ref[http.HTTPFlow]] = WeakKeyDictionary()
@@ -153,6 +157,7 @@ class Approvals:
         self._url = (options.pratique_admin_url or self._admin.bind().url).rstrip("/")
         context = Context(
             Desk(self._store),
+            RevocationDesk(self._revocations),
             lambda: self._documents().reviewers,
             self._links,
             lambda: {approval_id for _, approval_id in self._held.values()},

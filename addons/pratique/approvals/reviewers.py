@@ -106,6 +106,19 @@ class Reviewer:
         """Whether an approval is in their field at all: others are not shown to them."""
         return any(each.matches(client, target) for each in self.may)
 
+    def may_revoke(self, client: str) -> bool:
+        """Whether a client is in their field; "" (sessions, everything) only if every client is."""
+        return any(each.clients is None or (client and _any(each.clients, client)) for each in self.may)
+
+    def may_lift(self, client: str) -> bool:
+        """As `may_revoke`, and nobody lifts what stops their own client; who has one, not what stops everybody."""
+        own = _any(self.clients, client) if client else bool(self.clients)
+        return self.may_revoke(client) and not own
+
+
+def _any(globs: Iterable[str], name: str) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
 
 def local_reviewer(login: str) -> Reviewer:
     """Whoever may write the state folder could write decisions into it: the operating system is what vouches for them."""

@@ -32,7 +32,7 @@ class Commands(click.Group):
         "sessions": "sessions",
         "audit": "audit",
         "replay": "replay",
-        "revoke": "approvals",
+        "revoke": "revoke",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

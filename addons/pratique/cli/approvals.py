@@ -1,4 +1,4 @@
-"""`pratique approvals`: what waits for a person, and deciding it. `pratique revoke`: taking it back."""
+"""`pratique approvals`: what waits for a person, and deciding it. Taking it back is `revoke`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def desk_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return state_option(admin(function))
 
 
-def _id(at: ReviewDesk, prefix: str) -> str:
+def approval_id_of(at: ReviewDesk, prefix: str) -> str:
     """The approval that a beginning names. Raises StartError."""
     hits = {row.id for row in at.rows("all") if row.id.startswith(prefix)}
     if prefix in hits:
@@ -78,7 +78,7 @@ def list_(state: Path, admin: str, everything: bool, output: str) -> None:  # no
 def show(approval_id: str, state: Path, admin: str, output: str) -> None:
     """One approval: who asks, what it would do, the request; masked."""
     at = desk(state, admin)
-    shown = at.view(_id(at, approval_id))
+    shown = at.view(approval_id_of(at, approval_id))
     if output == "json":
         print_json(as_json(shown))
         return
@@ -175,7 +175,11 @@ def approve(  # noqa: PLR0917 - click's arguments
 ) -> None:
     """Let exactly this request happen once; with --for or --session, every request that is stated."""
     at = desk(state, admin)
-    _say(at.decide(_id(at, approval_id), Decision.APPROVE, reason, _grant(length, session=session, scope=scope)))
+    _say(
+        at.decide(
+            approval_id_of(at, approval_id), Decision.APPROVE, reason, _grant(length, session=session, scope=scope)
+        )
+    )
 
 
 @approvals.command()
@@ -185,7 +189,7 @@ def approve(  # noqa: PLR0917 - click's arguments
 def deny(approval_id: str, state: Path, admin: str, reason: str) -> None:
     """Refuse it."""
     at = desk(state, admin)
-    _say(at.decide(_id(at, approval_id), Decision.DENY, reason, views.GrantInput()))
+    _say(at.decide(approval_id_of(at, approval_id), Decision.DENY, reason, views.GrantInput()))
 
 
 @approvals.command()
@@ -222,21 +226,3 @@ def _say(shown: views.ApprovalView) -> None:
     row = shown.row
     more = f" ({row.approvals} of {row.quorum} approvals)" if row.state is State.PENDING else ""
     click.echo(f"{row.id} {row.state}: {harmless(row.words)}{more}")
-
-
-@click.command()
-@click.argument("what", type=click.Choice(["approval", "grant"]))
-@click.argument("name")
-@desk_options
-def revoke(what: str, name: str, state: Path, admin: str) -> None:
-    """Take back an approval (used or not) or a grant; streams that it opened end within a second.
-
-    To cut a client off, remove its Client document.
-    """
-    at = desk(state, admin)
-    if what == "grant":
-        at.revoke_grant(name)
-        click.echo(f"{name} revoked")
-        return
-    shown = at.revoke(_id(at, name))
-    click.echo(f"{shown.row.id} {'taken back' if shown.row.withdrawn else shown.row.state}")

@@ -16,17 +16,28 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 import msgspec
 
 from pratique.approvals.admin import views
 from pratique.approvals.admin.api import CLOSED, OPEN
+from pratique.approvals.admin.revocation_views import (
+    LiftInput,
+    RevocationList,
+    RevocationView,
+    RevokeInput,
+    revocation_view,
+)
 from pratique.approvals.deciding import Decision
 from pratique.approvals.desk import Desk
 from pratique.approvals.reviewers import local_reviewer
+from pratique.approvals.revoking import RevocationDesk
 from pratique.approvals.sqlite_store import FILE_NAME, SqliteStore
 from pratique.approvals.transitions import State
 from pratique.errors import Refused, StartError
+from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
+from pratique.identity.revoking.sqlite_store import SqliteRevocations
 
 ADMIN, KEY, AUTHORITY = "PRATIQUE_ADMIN", "PRATIQUE_REVIEWER_KEY", "PRATIQUE_ADMIN_CA"
 CALL_SECONDS = 30.0
@@ -44,6 +55,9 @@ class ReviewDesk(Protocol):
     def revoke(self, approval_id: str) -> views.ApprovalView: ...
     def grants(self, *, ended: bool) -> list[views.GrantView]: ...
     def revoke_grant(self, grant_id: str) -> None: ...
+    def revocations(self, *, ended: bool) -> list[RevocationView]: ...
+    def cut_off(self, given: RevokeInput) -> RevocationView: ...
+    def lift(self, revocation_id: str) -> None: ...
 
 
 def desk(state: Path, admin: str = "") -> ReviewDesk:
@@ -63,6 +77,7 @@ class LocalDesk:
         if not file.exists():
             raise StartError(f"no approvals in `{state}`. Name the gateway's state folder with --state")
         self._desk = Desk(SqliteStore(file))
+        self._revocations = RevocationDesk(SqliteRevocations(state / REVOCATIONS))
         self._reviewer = local_reviewer(login_name())
 
     def rows(self, show: str) -> list[views.ApprovalRow]:
@@ -86,6 +101,17 @@ class LocalDesk:
 
     def revoke_grant(self, grant_id: str) -> None:
         self._desk.revoke_grant(self._reviewer, grant_id)
+
+    def revocations(self, *, ended: bool) -> list[RevocationView]:
+        found, now = self._revocations.find(self._reviewer, ended=ended), time.time()
+        return [revocation_view(each, now) for each in found]
+
+    def cut_off(self, given: RevokeInput) -> RevocationView:
+        made = self._revocations.revoke(self._reviewer, given.kind, given.name, given.reason, given.seconds)
+        return revocation_view(made, time.time())
+
+    def lift(self, revocation_id: str) -> None:
+        self._revocations.lift(self._reviewer, revocation_id)
 
 
 class RemoteDesk:
@@ -120,6 +146,17 @@ class RemoteDesk:
         nonces = {grant.id: grant.nonce for grant in self.grants(ended=False)}
         given = views.RevocationInput(nonces.get(grant_id, ""))
         self._call("POST", f"/grants/{grant_id}/revocation", type(None), given)
+
+    def revocations(self, *, ended: bool) -> list[RevocationView]:
+        return list(
+            self._call("GET", f"/revocations?show={'all' if ended else 'in-force'}", RevocationList).revocations
+        )
+
+    def cut_off(self, given: RevokeInput) -> RevocationView:
+        return self._call("POST", "/revocations", RevocationView, given)
+
+    def lift(self, revocation_id: str) -> None:
+        self._call("POST", f"/revocations/{quote(revocation_id, safe='')}/lift", type(None), LiftInput())
 
     def _call[T](self, method: str, path: str, target: type[T], given: msgspec.Struct | None = None) -> T:
         """The answer as `target`; of an empty one (204) nothing is read, ask for `None`'s type."""

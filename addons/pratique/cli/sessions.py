@@ -138,10 +138,14 @@ def show(session: str, state: Path, output: str, **wanted: Any) -> None:
         entry.n for entry in found.timeline(identifier) if entry.record and matches(asked, entry.record, entry.time)
     }
     listed = [row for row in timeline(found, identifier) if row.entry in chosen]
-    opened = found.opened(identifier)
+    opened, notes = found.opened(identifier), found.notes(identifier)
     if output == "json":
         about = {"session": identifier, "client": opened.client, "cluster": opened.cluster, "claims": opened.claims}
-        print_json(about | {"requests": [row.as_json() for row in listed]})
+        print_json(
+            about
+            | {"notes": [{"time": rfc3339(at), "note": text} for at, text in notes]}
+            | {"requests": [row.as_json() for row in listed]}
+        )
         return
     claims = ", ".join(f"{name} {value}" for name, value in opened.claims.items())
     said = console()
@@ -150,6 +154,8 @@ def show(session: str, state: Path, output: str, **wanted: Any) -> None:
         harmless(f"client {opened.client} on {opened.cluster}" + (f"; claims: {claims}" if claims else "")),
         markup=False,
     )
+    for at, text in notes:
+        said.print(harmless(f"{time_of(at)}  {text}"), markup=False)
     said.print(tally(listed), markup=False)
     if sys.stdout.isatty():
         said.print(_aligned(listed))

@@ -314,10 +314,9 @@ class Interlock:
                         recheck()
                 except Refused as refusal:
                     logger.warning("a stream is ended: %s", refusal.message)
-                    await end_stream(flow)
+                    await end_stream(flow, refusal)
                 except Exception as exc:  # noqa: BLE001 - in doubt it ends, and the others are looked at
-                    fault(state, exc, "interlock.recheck")
-                    await end_stream(flow)
+                    await end_stream(flow, fault(state, exc, "interlock.recheck"))
 
     def _tunnel_opened(self, flow: http.HTTPFlow) -> None:
         self._streams[flow.id] = 1

@@ -11,6 +11,8 @@ from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy import events
 
+from pratique.errors import Refused
+from pratique.exchange import exchange
 from pratique.interlock.tunnel import EndStreams
 
 
@@ -26,8 +28,9 @@ def close(client: Client) -> None:
             transport.handler.cancel("closed by pratique")
 
 
-async def end_stream(flow: http.HTTPFlow) -> None:
-    """As if the cluster had ended it; nothing if it has ended."""
+async def end_stream(flow: http.HTTPFlow, refusal: Refused) -> None:
+    """With a Status where there is a place for one, else as if the cluster had ended it; nothing if it has ended."""
+    exchange(flow).stream.end(refusal)
     await tell(flow, EndStreams(flow))
 
 

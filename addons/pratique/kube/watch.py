@@ -8,11 +8,17 @@ so a line that is not one JSON document is malformed: FramingError, never "need 
 
 from __future__ import annotations
 
-from pratique.errors import FramingError
+from pratique.errors import FramingError, Refused
+from pratique.kube import status
 
 # Bytes of one event. etcd takes 1.5 MiB by default and 3 MiB at most in practice; JSON adds to it. client-go stops
 # at 16 MiB.
 MAX_EVENT = 16 << 20
+
+
+def error_event(refusal: Refused) -> bytes:
+    """The line by which a watch ends with a Status, as the API server ends one (`watch.Error`)."""
+    return b'{"type":"ERROR","object":' + status.from_refused(refusal) + b"}\n"
 
 
 class EventLines:

@@ -15,6 +15,7 @@ from pratique.exchange import Exchange, answer, exchange, fault, guarded, kill
 from pratique.kube.channels import is_tar
 from pratique.kube.objects import type_of_request
 from pratique.kube.response import response_headers, warning
+from pratique.kube.watch import error_event
 from pratique.masking.frames import ChannelMasker
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
@@ -200,6 +201,7 @@ class Stream:
         self._masker = masker
         self._stream = stream
         self._ended = ended
+        self._last: bytes | None = None
         self.failed = False
         """Read by the HTTP layer, which then cuts the stream."""
         self.bytes_sent = 0
@@ -210,12 +212,25 @@ class Stream:
         """Mask rule id → how many values it replaced so far."""
         return dict(self._stream.hits)
 
+    def end(self, refusal: Refused) -> None:
+        """It is ended by us: a watch then says why, in an event. A log has no words for it."""
+        self._last = error_event(refusal) if self._ended else b""
+
+    def _close(self) -> bytes:
+        if self._last is None:
+            return bytes(self._stream.close())
+        try:
+            rest = self._stream.close()
+        except MaskError:
+            rest = b""  # half an event
+        return bytes(rest) + self._last
+
     def __call__(self, data: bytes) -> list[bytes]:
         """Mitmproxy calls with b"" at the end. INVARIANT: an empty piece is never returned, it would end the response."""
         if self.failed:
             return []
         try:
-            out = self._stream.feed(data) if data else self._stream.close()
+            out = self._stream.feed(data) if data else self._close()
             if out:
                 self.on_data(out)
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing more of the body is shown

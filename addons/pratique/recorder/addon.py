@@ -107,13 +107,15 @@ class Recorder:
         now = time.time()
         self._seal(self._sessions.overdue(now))
         key = self._key(flow, state)
+        if state.refusal is not None and not self._sessions.current(key):
+            key = key[0], ""  # so do those who are refused at once, say because they are revoked
         session, limit, continues = self._sessions.current(key), self._segments(), ""
         if session and limit.reached(now - self._sessions.began(session), self._spool.size(session)):
             self._seal(self._sessions.rotate(key))
             session, continues = "", session
         if not session:
             session = self._open_session(flow, state, now, continues)
-            self._sessions.begin(key, session, now, pinned=state.client is None)
+            self._sessions.begin(key, session, now, pinned=not key[1])
         self._sessions.join(session, flow.id, flow.client_conn.id)
         return session
 
@@ -148,6 +150,19 @@ class Recorder:
                 self._spool.close_session(session)
             except RecordError as error:
                 fault(Exchange(), error, "recorder.close_session")
+
+    def note(self, text: str, affects: Callable[[str, str], bool]) -> None:
+        """One line into each open session that `affects(client, session)`. A failure shows in `healthy`."""
+        now = time.time()
+        for client, session in self._sessions.all():
+            if affects(client, session):
+                told = Record(
+                    stage=Stage.EVENT, client=client, cluster=self._cluster, started=now, ended=now, note=text
+                )
+                try:
+                    self._spool.append(session, b"", told)
+                except RecordError as error:
+                    fault(Exchange(), error, "recorder.note")
 
     # --- before anything is shown ---
 

@@ -46,6 +46,10 @@ class OpenSessions:
         """The session that a request under `key` joins; empty when there is none."""
         return self._current.get(key, "")
 
+    def all(self) -> list[tuple[str, str]]:
+        """(client, session) of each."""
+        return [(item.key[0], session) for session, item in self._open.items()]
+
     def began(self, session: str) -> float:
         """When it was opened, seconds since the epoch."""
         return self._open[session].began

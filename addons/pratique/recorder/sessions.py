@@ -153,6 +153,11 @@ class Recordings:
         last = {row.record.flow: row.n for row in requests if row.record}
         return [row for row in requests if row.record and (not row.record.flow or last[row.record.flow] == row.n)]
 
+    def notes(self, session: str) -> list[tuple[float, str]]:
+        """What was noted of the session itself, say that it was revoked: seconds since the epoch, and the text."""
+        records = [(entry.time, entry.record) for entry in self.entries(session) if entry.record is not None]
+        return [(at, record.note) for at, record in records if record.stage is Stage.EVENT and not record.flow]
+
     def stream(self, session: str, flow: str) -> Iterator[StreamEvent]:
         """What the streamed response of `flow` sent; nothing where it did not stream. FramingError when malformed."""
         path = layout.part_path(self._state, layout.check_session_id(session), layout.events_part(flow))

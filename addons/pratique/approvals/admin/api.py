@@ -30,6 +30,7 @@ from pratique.approvals.admin.pages import FILES, page_of
 from pratique.approvals.admin.sessions import SESSION_SECONDS, Attempts, Nonces, Sessions
 from pratique.approvals.desk import Desk
 from pratique.approvals.reviewers import Reviewer, Reviewers
+from pratique.approvals.revoking import RevocationDesk
 from pratique.approvals.store import Approval
 from pratique.approvals.transitions import State
 from pratique.errors import PratiqueError, Refused
@@ -62,6 +63,7 @@ class Context:
     """What the handlers share. `held()` are the ids of approvals whose client waits on the line."""
 
     desk: Desk
+    revocations: RevocationDesk
     reviewers: Callable[[], Reviewers]
     links: Links
     held: Callable[[], Collection[str]]

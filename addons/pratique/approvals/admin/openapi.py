@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from pratique.approvals.admin import revocation_views as revocations
 from pratique.approvals.admin import views
 
 FILE = Path(__file__).with_name("openapi.json")
@@ -42,6 +43,11 @@ _CALLS: tuple[tuple[str, str, str, list[Any], type | None, int, type | None, boo
      True),
     ("post", "/api/v1/grants/{id}/revocation", "Ends a grant, and the streams that it opened.", [_ID],
      views.RevocationInput, 204, None, True),
+    ("get", "/api/v1/revocations", "Clients and sessions that are cut off, and the kill switch.",
+     [_show("in-force", "all")], None, 200, revocations.RevocationList, True),
+    ("post", "/api/v1/revocations", "Cuts off a client, a session or everything, within a second.", [],
+     revocations.RevokeInput, 201, revocations.RevocationView, True),
+    ("post", "/api/v1/revocations/{id}/lift", "Ends a revocation.", [_ID], revocations.LiftInput, 204, None, True),
     ("post", "/api/v1/links", "The approval that a link from a message leads to, once.", [], views.LinkInput, 200,
      views.LinkView, True),
     ("get", "/api/v1/openapi.json", "This description.", [], None, 200, None, False),

@@ -30,37 +30,37 @@ _LOUD = frozenset({
 BY_CLAIM = "claimed by the client, anybody can send it"
 
 
-class _View(msgspec.Struct, frozen=True, rename="camel"):
+class View(msgspec.Struct, frozen=True, rename="camel"):
     """Base: immutable, camelCase."""
 
 
-class _Input(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Input(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Base of what is sent to us: unknown fields are refused."""
 
 
-class ErrorBody(_View, frozen=True):
+class ErrorBody(View, frozen=True):
     code: int
     reason: str
     message: str
 
 
-class ErrorView(_View, frozen=True):
+class ErrorView(View, frozen=True):
     error: ErrorBody
 
 
-class LoginInput(_Input, frozen=True):
+class LoginInput(Input, frozen=True):
     key: Annotated[str, msgspec.Meta(max_length=256)]
 
 
-class LinkInput(_Input, frozen=True):
+class LinkInput(Input, frozen=True):
     token: Annotated[str, msgspec.Meta(max_length=512)]
 
 
-class LinkView(_View, frozen=True):
+class LinkView(View, frozen=True):
     approval: str
 
 
-class ScopeInput(_Input, frozen=True):
+class ScopeInput(Input, frozen=True):
     """Globs, wider than the request where stated; "" is the request's own."""
 
     verb: Annotated[str, msgspec.Meta(max_length=64)] = ""
@@ -68,7 +68,7 @@ class ScopeInput(_Input, frozen=True):
     name: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
-class GrantInput(_Input, frozen=True):
+class GrantInput(Input, frozen=True):
     """`once`; or `duration` or `session` for `seconds`, of exactly this request, or of `scope`."""
 
     kind: GrantKind = GrantKind.ONCE
@@ -83,7 +83,7 @@ class GrantInput(_Input, frozen=True):
         return Wish(self.kind, self.seconds, scope)
 
 
-class DecisionInput(_Input, frozen=True):
+class DecisionInput(Input, frozen=True):
     """`nonce` is the one that came with the approval as it was shown; it counts once."""
 
     decision: Decision
@@ -92,18 +92,18 @@ class DecisionInput(_Input, frozen=True):
     grant: GrantInput = GrantInput()
 
 
-class RevocationInput(_Input, frozen=True):
+class RevocationInput(Input, frozen=True):
     nonce: Annotated[str, msgspec.Meta(max_length=128)]
 
 
-class MeView(_View, frozen=True):
+class MeView(View, frozen=True):
     reviewer: str
     person: str
     may_grant: GrantKind
     trust: str
 
 
-class ApprovalRow(_View, frozen=True):
+class ApprovalRow(View, frozen=True):
     """`held`: the client waits on the line now. `approvals` of `quorum` people have approved so far.
 
     `hints` are a few words on the effect, for a list.
@@ -130,11 +130,11 @@ class ApprovalRow(_View, frozen=True):
     withdrawn: bool = False
 
 
-class ApprovalList(_View, frozen=True):
+class ApprovalList(View, frozen=True):
     approvals: tuple[ApprovalRow, ...]
 
 
-class Claim(_View, frozen=True):
+class Claim(View, frozen=True):
     """`trust` says how far `value` can be believed; `proved` is true for what the gateway checked itself."""
 
     what: str
@@ -143,24 +143,24 @@ class Claim(_View, frozen=True):
     proved: bool
 
 
-class ObjectView(_View, frozen=True):
+class ObjectView(View, frozen=True):
     kind: str
     namespace: str
     name: str
     uid: str
 
 
-class CountView(_View, frozen=True):
+class CountView(View, frozen=True):
     kind: str
     number: int
 
 
-class RiskView(_View, frozen=True):
+class RiskView(View, frozen=True):
     what: str
     value: str
 
 
-class EffectView(_View, frozen=True):
+class EffectView(View, frozen=True):
     """As `pratique.approvals.effects.Effect`."""
 
     known: bool
@@ -175,7 +175,7 @@ class EffectView(_View, frozen=True):
     notes: tuple[str, ...]
 
 
-class GrantedView(_View, frozen=True):
+class GrantedView(View, frozen=True):
     """What a reviewer wanted to grant."""
 
     kind: GrantKind
@@ -183,7 +183,7 @@ class GrantedView(_View, frozen=True):
     words: str
 
 
-class DecisionView(_View, frozen=True):
+class DecisionView(View, frozen=True):
     reviewer: str
     decision: Decision
     reason: str
@@ -191,7 +191,7 @@ class DecisionView(_View, frozen=True):
     grant: GrantedView
 
 
-class ApprovalView(_View, frozen=True):
+class ApprovalView(View, frozen=True):
     """One approval, to be decided. `why_not` says why the caller cannot decide it, "" if they can."""
 
     row: ApprovalRow
@@ -213,7 +213,7 @@ class ApprovalView(_View, frozen=True):
     note: str = ""
 
 
-class ScopeView(_View, frozen=True):
+class ScopeView(View, frozen=True):
     """What the request is about, as a scope states it."""
 
     verb: str
@@ -224,7 +224,7 @@ class ScopeView(_View, frozen=True):
     dry_run: bool
 
 
-class GrantView(_View, frozen=True):
+class GrantView(View, frozen=True):
     id: str
     approval: str
     client: str
@@ -241,11 +241,11 @@ class GrantView(_View, frozen=True):
     nonce: str
 
 
-class GrantList(_View, frozen=True):
+class GrantList(View, frozen=True):
     grants: tuple[GrantView, ...]
 
 
-class HealthView(_View, frozen=True):
+class HealthView(View, frozen=True):
     status: Literal["ok"]
 
 

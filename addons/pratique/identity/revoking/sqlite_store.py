@@ -5,7 +5,6 @@ Belongs here: SQL. Not here: what a revocation is (`pratique.revocation`), the f
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Hashable
 from pathlib import Path
@@ -15,7 +14,6 @@ from pratique.revocation import MAX_IN_FORCE, Kind, Revocation, check
 from pratique.sqlite_file import SqliteFile
 
 FILE_NAME = "revocations.sqlite"
-_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # as of approvals: nothing that is read wrong over a telephone
 _VERSION_1 = """
 CREATE TABLE revocations (
   id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL, at REAL NOT NULL,
@@ -29,10 +27,6 @@ _LIFT = (
     "UPDATE revocations SET lifted_at = :now, lifted_by = :by "
     "WHERE id = :id AND lifted_at IS NULL AND (until IS NULL OR until > :now)"
 )
-
-
-def new_id() -> str:
-    return "rev-" + "".join(secrets.choice(_ALPHABET) for _ in range(10))
 
 
 class SqliteRevocations:

@@ -1,5 +1,6 @@
 // The reviewers' page: what waits, one approval, grants, history. It shows what the API says and sends decisions.
 import { Refusal, ago, badge, call, clear, el, empty, now, pairs, section, span, time, toast } from "./parts.js";
+import { revocations } from "./revocations.js";
 
 const REFRESH = 2000; // ms; nothing is asked while the page is hidden
 const main = document.getElementById("main");
@@ -338,6 +339,7 @@ async function route() {
     if (mine !== visit) return;
     if (path === "/history") await history(mine);
     else if (path === "/grants") await grants(mine);
+    else if (path === "/revocations") { frame("revocations"); await revocations(main, () => mine === visit, refused); }
     else if (path === "/link") await link(mine);
     else if (path.startsWith("/a/")) await one(mine, path.slice(3));
     else await list(mine);
@@ -358,6 +360,6 @@ document.addEventListener("click", (event) => {
   window.scrollTo({ top: 0 });
 });
 document.getElementById("me").addEventListener("click", logout);
-document.addEventListener("visibilitychange", () => { if (!document.hidden && me && !location.pathname.startsWith("/a/")) route(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && me && !/^\/(a\/|revocations)/.test(location.pathname)) route(); });
 window.addEventListener("popstate", route);
 route();
