@@ -7,7 +7,8 @@
 5. `masking`: needs the verdict's request to know what may come back; refuses writes that carry a mask.
 6. `recorder` after masking, so that on the way back it only ever sees masked bytes.
 7. `gate` after all of them: the credential is written last, into a request that everybody has agreed to.
-8. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
+8. `observing` counts and logs what has ended; it changes nothing.
+9. `interlock` last, on its own: lets nothing pass that is not cleared, masked and recorded.
 
 All are entries of mitmproxy's own chain, not children of a script: reloading or unloading a script cannot remove them.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import Any
 import msgspec
 from mitmproxy import addonmanager, ctx, master
 
-from pratique import settings
+from pratique import __version__, settings
 from pratique.approvals.addon import Approvals
 from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
@@ -55,6 +57,10 @@ from pratique.masking.addon import Masking
 from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.masking.operations import mask_operations
+from pratique.observing.addon import Observing, log_as_json
+from pratique.observing.metrics import Readings
+from pratique.observing.readiness import Readiness
+from pratique.observing.watched import Parts, watch
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
@@ -111,6 +117,8 @@ class Bundle:
         options = owner.options
         settings.force(options)
         quiet.install()
+        if options.pratique_log_format == "json":
+            log_as_json()
         state = Path(options.pratique_state or ".pratique").expanduser().resolve()
         folder = Path(options.pratique_policies or Path(__file__).parents[2] / "policies").expanduser().resolve()
         self._live = Live(folder)
@@ -152,13 +160,30 @@ class Bundle:
             foreseer=Foreseer(own_calls.send, masks.document),
         )
         identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.source.rejected)
+        current = Current(revocations, state / KILL_FILE)
+        probes, metrics = watch(
+            Parts(
+                closed=lambda: interlock.closed,
+                documents_problem=lambda: live.problem,
+                revocations_problem=lambda: current.problem,
+                credential=lambda: upstream.source.credential(time.time()),
+                recorder_healthy=lambda: storage.spool.healthy(),  # noqa: PLW0108 - made below
+                approvals_version=store.version,
+                is_stopped=lambda: current.revoked.is_stopped(time.time()),
+                readings=lambda ready: self._readings(
+                    ready, observing=observing, current=current, holding=holding, upstream=upstream, storage=storage
+                ),
+            ),
+            __version__,
+        )
         approvals = Approvals(
             holding,
             store,
             lambda: live.current,
             state,
-            lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
-            revocations,
+            answer_upgrade=lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
+            revocations=revocations,
+            probes=probes,
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -173,17 +198,18 @@ class Bundle:
         )
         counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
         gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
-        revoking = Revoking(Current(revocations, state / KILL_FILE), recorder.note)
+        revoking = Revoking(current, recorder.note)
+        observing = Observing(metrics, self._mask_stored, logs_requests=owner.options.pratique_log_format == "json")
         required = (identity, revoking, approvals, policy, masking, recorder, gate)
-        self._interlock = Interlock(
+        self._interlock = interlock = Interlock(
             upstream.server,
             upstream.tls_server_name,
             required,
             holding.release,
             (approvals.close, revocations.close, storage.close, counters.close),
         )
-        early = EarlyAnswers(recorder.answered, self._interlock.recheck)
-        return (*required, self._interlock)
+        early = EarlyAnswers(recorder.answered, interlock.recheck)
+        return (*required, observing, interlock)
 
     # --- what rooms need of each other ---
 
@@ -228,6 +254,34 @@ class Bundle:
         if not text or state.canonical is None or state.client is None:
             return text
         return self._masker(state.canonical, state.client.name).mask_text(text)
+
+    def _readings(
+        self,
+        ready: Readiness,
+        *,
+        observing: Observing,
+        current: Current,
+        holding: Holding,
+        upstream: Upstream,
+        storage: Storage,
+    ) -> Readings:
+        """The gauges, when somebody asks for the metrics."""
+        requests, streams = observing.open()
+        credential = upstream.source.describe()
+        return Readings(
+            ready=ready.ready,
+            open_requests=requests,
+            open_streams=streams,
+            held_requests=holding.waiting,
+            revocations=len(current.revoked.all),
+            stopped=current.revoked.is_stopped(time.time()),
+            credential_expires=credential.expires,
+            credential_failing=bool(credential.failure),
+            documents_refused=bool(self._live is not None and self._live.problem),
+            recorder_lag=storage.spool.lag,
+            recorder_waiting=storage.waiting,
+            recorder_written=storage.spool.written,
+        )
 
     # --- while it runs ---
 

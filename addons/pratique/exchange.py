@@ -64,6 +64,10 @@ class Exchange:
     """Id of the granted approval that this request uses up."""
     precondition: Precondition | None = None
     """The state of the object that reviewers were shown: the request that is sent must be tied to it."""
+    held_seconds: float | None = None
+    """How long it waited for a reviewer; None where no approval was needed."""
+    sent_at: float = 0.0
+    """When the credential was written, so that it goes to the cluster."""
     admitted: str = ""
     """Name under which the open request is counted."""
     refusal: Refused | None = None

@@ -87,12 +87,20 @@ class Live:
         self.current = load(folder)
         self._refused: _Refusal | None = None
 
+    @property
+    def problem(self) -> str:
+        """Why the documents as they are in the folder are not in force; "" if they are."""
+        return self._refused.problem if self._refused is not None else ""
+
     def reload(self) -> bool:
         """Look at the folder; True if a new set is in force. Never raises: an unusable set changes nothing."""
         seen: Fingerprint | None = None
         try:
             seen = fingerprint(self.folder)
-            if seen == self._seen or self._is_refused(seen):
+            if seen == self._seen:
+                self._refused = None  # the edit was taken back
+                return False
+            if self._is_refused(seen):
                 return False
             new = load(self.folder)
             if fingerprint(self.folder) != seen:  # somebody is still writing: a half of a policy may be a valid one

@@ -77,7 +77,7 @@ OPTIONS = (
         str,
         "127.0.0.1:0",
         "host:port",
-        "Where reviewers decide: their page, the HTTP API, /healthz; with TLS.",
+        "Where reviewers decide: their page, the HTTP API; and /healthz, /readyz, /metrics; with TLS.",
         "loopback, because who may reach it is for the operator to say; port 0 is a free one that is kept in the state"
         " folder, so that several gateways fit on one machine; empty switches it off",
     ),
@@ -168,6 +168,14 @@ OPTIONS = (
         "seconds",
         "How long open streams get to end when the gateway stops.",
         "Kubernetes sends SIGKILL 30 s after SIGTERM; a stream ends in milliseconds",
+    ),
+    Setting(
+        "pratique_log_format",
+        str,
+        "text",
+        "",
+        "`text`, or `json`: one JSON object a line, also one for every request.",
+        "people read the one, programs the other",
     ),
     Setting(
         "pratique_session_limit",

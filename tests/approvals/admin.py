@@ -24,6 +24,7 @@ from pratique.approvals.revoking import RevocationDesk
 from pratique.documents import parse
 from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
 from pratique.identity.revoking.sqlite_store import SqliteRevocations
+from pratique.observing.readiness import Outcome, Readiness
 
 KEYS = {name: new_reviewer_key(name, name.encode().ljust(32, b"-")) for name in ("alice", "bob", "shop-only")}
 
@@ -74,10 +75,12 @@ class Admin:
         self.held = set()
         self.links = Links(b"k" * 32)
         self._pem = certificate(folder)
+        self.readiness = Readiness((Outcome("serving"),))
         self.revocations = SqliteRevocations(folder / REVOCATIONS)
         self.context = Context(
             Desk(store, clock),
             RevocationDesk(self.revocations, clock),
+            self,
             lambda: self.reviewers,
             self.links,
             lambda: self.held,
@@ -97,6 +100,12 @@ class Admin:
         self._started.set()
         await self._stop.wait()
         self.server.stop()
+
+    async def ready(self):
+        return self.readiness
+
+    async def metrics(self):
+        return b"pratique_ready 1\n"
 
     def close(self):
         self._loop.call_soon_threadsafe(self._stop.set)

@@ -11,6 +11,7 @@ from pratique.approvals.deciding import Decision
 from pratique.approvals.effects import AffectedObject, Effect
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
+from pratique.observing.readiness import Outcome, Readiness
 from pratique.verdict import ApprovalTerms
 from tests.approvals.admin import KEYS, Admin, reviewers
 from tests.approvals.helpers import HOUR, VirtualTime, question
@@ -407,12 +408,26 @@ def test_a_link_leads_to_its_approval_once_and_only_whoever_is_logged_in(admin, 
     assert admin.call("POST", "/api/v1/links", {"token": forged}, cookie=alice).code == 403
 
 
-def test_health_says_whether_approvals_can_be_read(admin, store):
-    assert admin.call("GET", "/healthz").json == {"status": "ok"}
+def test_alive_is_not_ready(admin, store):
+    """A restart mends no store: only /readyz says that it cannot be read."""
     store.close()
-    answer = admin.call("GET", "/healthz")
-    assert answer.code == 503
-    assert "ok" not in answer.json
+    assert admin.call("GET", "/healthz").json == {"status": "ok"}
+    assert admin.call("GET", "/readyz").json == {
+        "ready": True,
+        "checks": [{"name": "serving", "ok": True, "required": True, "problem": ""}],
+    }
+    admin.readiness = Readiness((Outcome("serving"), Outcome("approvals", "cannot be read")))
+    answer = admin.call("GET", "/readyz")
+    assert (answer.code, answer.json["ready"]) == (503, False)
+    assert answer.json["checks"][1] == {"name": "approvals", "ok": False, "required": True, "problem": "cannot be read"}
+
+
+def test_probes_and_metrics_need_no_key_and_a_name_that_is_ours(admin):
+    answer = admin.call("GET", "/metrics")
+    assert (answer.code, answer.body) == (200, b"pratique_ready 1\n")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert admin.call("GET", path, Host="evil.example").code == 421
 
 
 def test_a_store_that_fails_decides_nothing(admin, store, asked):

@@ -210,3 +210,20 @@ def test_a_swap_is_one_assignment(folder, clock):
     assert live.current.policies is not held
     attributes = DiscoveredAttributes("get", "", "v1", "pods", "", "dev", "a")
     assert held.decide(PolicyRequest("a", attributes)).action is Action.ALLOW
+
+
+def test_a_bad_edit_is_a_problem_until_it_is_mended_or_taken_back(folder, clock):
+    live = Live(folder, clock)
+    assert live.problem == ""
+    good = folder / "policy.yaml"
+    before = good.stat()
+    write(good, "kind: [")
+    live.reload()
+    assert "policy.yaml:1" in live.problem
+    good.write_text(POLICY)
+    os.utime(good, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (live.reload(), live.problem) == (False, "")
+    write(good, "kind: [")
+    live.reload()
+    write(good, POLICY.replace("pods, ", ""))
+    assert (live.reload(), live.problem) == (True, "")

@@ -22,6 +22,7 @@ from mitmproxy import ctx, hooks, http
 from pratique.approvals.admin.api import Context
 from pratique.approvals.admin.keys import certificate_for, link_key
 from pratique.approvals.admin.links import Links
+from pratique.approvals.admin.probed import Probes
 from pratique.approvals.admin.server import Address, AdminServer, page_of, tls_from
 from pratique.approvals.claims import claims_of
 from pratique.approvals.desk import Desk
@@ -66,8 +67,10 @@ class Approvals:
         store: ApprovalStore,
         documents: Callable[[], Documents],
         state: Path,
+        *,
         answer_upgrade: Callable[[http.HTTPFlow, Notice], Awaitable[None]],
         revocations: RevocationStore,
+        probes: Probes,
     ) -> None:
         """`answer_upgrade(flow, notice)` answers the upgrade of a held exec, and tells its client what it waits for."""
         self._holding = holding
@@ -76,6 +79,7 @@ class Approvals:
         self._state = state
         self._answer_upgrade = answer_upgrade
         self._revocations = revocations
+        self._probes = probes
         self._withdrawn: set[str] = set()
         # Weak on both sides: a flow keeps its exchange, so an exchange that kept its flow would keep both for ever.
         self._flows: WeakKeyDictionary[Exchange, ref[http.HTTPFlow]] = WeakKeyDictionary()
@@ -100,9 +104,11 @@ class Approvals:
     async def granted(self, state: Exchange) -> str:
         """As `Holding.granted`; the flow is shown as intercepted meanwhile."""
         state.rechecks.append(functools.partial(self._recheck, state))
+        began = time.monotonic()
         try:
             return await self._holding.granted(state)
         finally:
+            state.held_seconds = time.monotonic() - began
             self._hide(state)
 
     async def use(self, approval_id: str, state: Exchange) -> None:
@@ -158,6 +164,7 @@ class Approvals:
         context = Context(
             Desk(self._store),
             RevocationDesk(self._revocations),
+            self._probes,
             lambda: self._documents().reviewers,
             self._links,
             lambda: {approval_id for _, approval_id in self._held.values()},

@@ -118,6 +118,11 @@ class Holding:
             if await self._while_there(held, self._is_as_shown(held, approval)):
                 return approval.id
 
+    @property
+    def waiting(self) -> int:
+        """How many requests are held now."""
+        return self._queue.waiting
+
     def release(self) -> bool:
         """Lets every hold end undecided; whether there was one. For a gateway that stops."""
         return self._queue.release()

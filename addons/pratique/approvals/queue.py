@@ -66,6 +66,11 @@ class ApprovalQueue:
             return approval
         raise self._answer(await self._latest(approval.id), waits)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests are held now."""
+        return self._waiter.waiting
+
     def release(self) -> bool:
         """Lets every hold end undecided; whether there was one. For a gateway that stops."""
         held = self._waiter.waiting > 0

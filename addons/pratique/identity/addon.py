@@ -207,7 +207,7 @@ class Gate:
         flow.request.headers = http.Headers(headers)
         flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"
         flow.request.host_header = str(self._server).removeprefix("https://")
-        state.cleared = True
+        state.cleared, state.sent_at = True, time.time()
 
     async def _spend(self, state: Exchange) -> None:
         """One write of the client's daily budget; before the approval is used up, which could not be given back."""

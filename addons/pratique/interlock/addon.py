@@ -122,6 +122,11 @@ class Interlock:
         """Serve nothing from now on."""
         self._serving, self._closed = False, reason
 
+    @property
+    def closed(self) -> str:
+        """Why nothing is served; "" while it is."""
+        return self._closed if not self._serves() else ""
+
     def _check_mode(self) -> None:
         if list(ctx.options.mode) != [reverse_mode(self._server)]:
             raise StartError(f"option `mode` must be `{reverse_mode(self._server)}`: any other mode is an open proxy")

@@ -294,6 +294,11 @@ class Spool:
         """Bytes written by this spool so far."""
         return self._tools.written
 
+    @property
+    def lag(self) -> float:
+        """Seconds since everything was on the disk; 0 where it is."""
+        return time.monotonic() - self._synced if self._tools.dirty else 0.0
+
     def require(self, check: Callable[[], None]) -> None:
         """`healthy` asks `check` too; it raises RecordError."""
         self._checks.append(check)

@@ -47,6 +47,11 @@ class Storage:
         self.spool.require(self._uploader.healthy)
         self._uploader.start()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that are recorded and not copied to the bucket."""
+        return self._uploader.waiting
+
     def close(self) -> None:
         """Seals every session, then copies what can still be copied. RecordError when sealing failed."""
         try:

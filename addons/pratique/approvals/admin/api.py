@@ -1,4 +1,4 @@
-"""I/O (tornado): the handlers of the admin listener: the HTTP API, the page's files, /healthz.
+"""I/O (tornado): the handlers of the admin listener: the HTTP API, the page's files.
 
 Belongs here: who calls (cookie or key), that a browser was not tricked into it, JSON in and out. Not here: what a reviewer
 may do (`desk`), what is shown (`views`).
@@ -27,6 +27,7 @@ from pratique.approvals.admin import views
 from pratique.approvals.admin.links import Links
 from pratique.approvals.admin.openapi import DOCUMENT
 from pratique.approvals.admin.pages import FILES, page_of
+from pratique.approvals.admin.probed import Probes
 from pratique.approvals.admin.sessions import SESSION_SECONDS, Attempts, Nonces, Sessions
 from pratique.approvals.desk import Desk
 from pratique.approvals.reviewers import Reviewer, Reviewers
@@ -34,6 +35,7 @@ from pratique.approvals.revoking import RevocationDesk
 from pratique.approvals.store import Approval
 from pratique.approvals.transitions import State
 from pratique.errors import PratiqueError, Refused
+from pratique.observing.logs import decision
 
 logger = logging.getLogger("pratique")
 
@@ -64,6 +66,7 @@ class Context:
 
     desk: Desk
     revocations: RevocationDesk
+    probes: Probes
     reviewers: Callable[[], Reviewers]
     links: Links
     held: Callable[[], Collection[str]]
@@ -260,7 +263,15 @@ class Decide(Shown):
         decided = await self.run(
             self.context.desk.decide, caller.reviewer, approval_id, given.decision, given.reason, wish
         )
-        logger.warning("reviewer %s: %s %s", caller.reviewer.name, given.decision, approval_id)
+        told = decision(
+            reviewer=caller.reviewer.name,
+            decision=str(given.decision),
+            approval=approval_id,
+            client=decided.client,
+            session=decided.question.session,
+            state=str(decided.state),
+        )
+        logger.warning("reviewer %s: %s %s", caller.reviewer.name, given.decision, approval_id, extra=told)
         self.show(caller, decided)
 
 
@@ -269,7 +280,8 @@ class Revoke(Shown):
         caller = self.caller()
         await self.known(caller, approval_id, self.input(views.RevocationInput).nonce)
         revoked = await self.run(self.context.desk.revoke, caller.reviewer, approval_id)
-        logger.warning("reviewer %s: revoke %s", caller.reviewer.name, approval_id)
+        told = decision(reviewer=caller.reviewer.name, decision="revoke", approval=approval_id, client=revoked.client)
+        logger.warning("reviewer %s: revoke %s", caller.reviewer.name, approval_id, extra=told)
         self.show(caller, revoked)
 
 
@@ -293,7 +305,8 @@ class RevokeGrant(Handler):
         if not self.context.nonces.use(nonce, caller.id, grant_id, "", now):
             raise Refused(409, "Conflict", "this was sent already, or is too old. Look again", rule="admin/nonce")
         await self.run(self.context.desk.revoke_grant, caller.reviewer, grant_id)
-        logger.warning("reviewer %s: revoke %s", caller.reviewer.name, grant_id)
+        told = decision(reviewer=caller.reviewer.name, decision="revoke", grant=grant_id)
+        logger.warning("reviewer %s: revoke %s", caller.reviewer.name, grant_id, extra=told)
         self.set_status(204)
 
 
@@ -310,12 +323,6 @@ class Description(Handler):
     async def get(self) -> None:
         self.set_header("Content-Type", "application/json")
         self.finish(DOCUMENT)
-
-
-class Health(Handler):
-    async def get(self) -> None:
-        await self.run(self.context.desk.version)  # 503 when the store cannot be read
-        self.answer(views.HealthView("ok"))
 
 
 class Page(Handler):
@@ -337,7 +344,6 @@ class NoSuchPath(Handler):
 
 
 ROUTES: tuple[tuple[str, type[Handler]], ...] = (
-    (r"/healthz", Health),
     (r"/api/v1/openapi\.json", Description),
     (r"/api/v1/login", Login),
     (r"/api/v1/logout", Logout),

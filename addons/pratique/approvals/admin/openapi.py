@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from pratique.approvals.admin import probed, views
 from pratique.approvals.admin import revocation_views as revocations
-from pratique.approvals.admin import views
 
 FILE = Path(__file__).with_name("openapi.json")
 _REF = "#/components/schemas/{name}"
@@ -27,7 +27,9 @@ def _show(*values: str) -> dict[str, Any]:
 
 # (method, path, what it does, parameters, shape of the body, status, shape of the answer, who may)
 _CALLS: tuple[tuple[str, str, str, list[Any], type | None, int, type | None, bool], ...] = (
-    ("get", "/healthz", "Whether approvals can be read and decided.", [], None, 200, views.HealthView, False),
+    ("get", "/healthz", "Whether the process is alive.", [], None, 200, probed.HealthView, False),
+    ("get", "/readyz", "Whether it serves, check by check; 503 if not.", [], None, 200, probed.ReadyView, False),
+    ("get", "/metrics", "Metrics, in Prometheus' text format.", [], None, 200, None, False),
     ("post", "/api/v1/login", "Opens a session: sets its cookie.", [], views.LoginInput, 200, views.MeView, False),
     ("post", "/api/v1/logout", "Ends the session.", [], None, 204, None, False),
     ("get", "/api/v1/me", "Who the caller is.", [], None, 200, views.MeView, True),

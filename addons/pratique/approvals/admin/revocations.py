@@ -6,6 +6,7 @@ import logging
 
 from pratique.approvals.admin.api import Handler
 from pratique.approvals.admin.revocation_views import LiftInput, RevocationList, RevokeInput, revocation_view
+from pratique.observing.logs import decision
 
 logger = logging.getLogger("pratique")
 
@@ -23,6 +24,10 @@ class Revocations(Handler):
         made = await self.run(
             self.context.revocations.revoke, caller.reviewer, given.kind, given.name, given.reason, given.seconds
         )
+        told = decision(
+            reviewer=caller.reviewer.name, decision="revoke", revocation=made.id, kind=made.kind, name=made.name
+        )
+        logger.warning("reviewer %s: revoke %s %s", caller.reviewer.name, made.kind, made.name, extra=told)
         self.set_status(201)
         self.answer(revocation_view(made, self.context.clock()))
 
@@ -32,7 +37,8 @@ class Lift(Handler):
         caller = self.caller()
         self.input(LiftInput)
         await self.run(self.context.revocations.lift, caller.reviewer, revocation_id)
-        logger.warning("reviewer %s: lift %s", caller.reviewer.name, revocation_id)
+        told = decision(reviewer=caller.reviewer.name, decision="lift", revocation=revocation_id)
+        logger.warning("reviewer %s: lift %s", caller.reviewer.name, revocation_id, extra=told)
         self.set_status(204)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -243,10 +243,6 @@ class GrantView(View, frozen=True):
 
 class GrantList(View, frozen=True):
     grants: tuple[GrantView, ...]
-
-
-class HealthView(View, frozen=True):
-    status: Literal["ok"]
 
 
 def shown_digest(approval: Approval) -> str:
