@@ -1,5 +1,6 @@
 """The composition root: which addons there are, in which order, and why in that order.
 
+0. `draining` has one hook: it ends the gateway in order, before anything else is put away.
 1. `identity` first: nobody is thought about who has not said who they are; their credentials are gone from then on.
 2. `revoking`: whoever is revoked is refused, before anything is decided.
 3. `approvals`: what the client claims of itself, before the request becomes canonical and the claims are gone.
@@ -49,6 +50,7 @@ from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock import quiet
 from pratique.interlock.addon import Interlock, reverse_mode
+from pratique.interlock.draining import Draining
 from pratique.interlock.early import EarlyAnswers
 from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
@@ -102,6 +104,7 @@ class Bundle:
 
     def __init__(self) -> None:
         self._interlock: Interlock | None = None
+        self._draining: Draining | None = None
         self._live: Live | None = None
         self._own_calls: OwnCalls | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -205,11 +208,11 @@ class Bundle:
             upstream.server,
             upstream.tls_server_name,
             required,
-            holding.release,
-            (approvals.close, revocations.close, storage.close, counters.close),
+            (self._put_away, approvals.close, revocations.close, storage.close, counters.close),
         )
         early = EarlyAnswers(recorder.answered, interlock.recheck)
-        return (*required, observing, interlock)
+        self._draining = Draining(interlock, holding.release, lambda: float(owner.options.pratique_drain))
+        return (self._draining, *required, observing, interlock)
 
     # --- what rooms need of each other ---
 
@@ -296,15 +299,21 @@ class Bundle:
             await asyncio.sleep(period)
             await asyncio.to_thread(self._live.reload)
 
-    def done(self) -> None:
-        self.close()
+    def hurry(self) -> None:
+        """Somebody does not want to wait until the gateway has stopped in order."""
+        if self._draining is not None:
+            self._draining.hurry()
 
-    def close(self) -> None:
-        """Also called when the script is unloaded, deleted or edited: nothing is served from then on."""
+    def _put_away(self) -> None:
+        """When the last request has been answered."""
         for task in self._tasks:
             task.cancel()
         if self._own_calls is not None:
             self._own_calls.close()
+
+    def close(self) -> None:
+        """Called when the script is unloaded, deleted or edited: nothing is served from then on."""
+        self._put_away()
         if self._interlock is not None:
             self._interlock.close("the bundle was unloaded")
 

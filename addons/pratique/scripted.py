@@ -42,8 +42,8 @@ async def running() -> None:
 
 def done() -> None:
     """Mitmproxy unloads the script: at shutdown, or because somebody edited or deleted it."""
-    _bundle.close()
     if not ctx.master.should_exit.is_set():
+        _bundle.close()
         _stop("stops serving: the script was changed or removed while running")
 
 

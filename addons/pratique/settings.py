@@ -164,10 +164,10 @@ OPTIONS = (
     Setting(
         "pratique_drain",
         int,
-        3,
+        20,
         "seconds",
-        "How long open streams get to end when the gateway stops.",
-        "Kubernetes sends SIGKILL 30 s after SIGTERM; a stream ends in milliseconds",
+        "How long requests, execs and port-forwards get to end when the gateway stops; a second signal ends them now.",
+        "Kubernetes sends SIGKILL 30 s after SIGTERM; recordings are closed in the rest",
     ),
     Setting(
         "pratique_log_format",

@@ -281,3 +281,23 @@ def test_what_cannot_be_answered_early_is_refused(make):
 
     holding.on_asked(asked)
     assert refused_by(holding.granted(Held(canonical=EXEC, claims=KUBECTL))).code == 503
+
+
+def test_a_gateway_that_stops_tells_whom_it_held_and_who_asks_then_to_repeat_it(make, store, clock):
+    """Also who would rather read: it is no answer to the question. But an upgrade is never told to retry."""
+    holding, _ = make(ONE)
+
+    async def run():
+        tasks = [asyncio.create_task(holding.granted(Held(client=Client(name, waits="refuse")))) for name in ("a", "b")]
+        while holding.waiting < 2:
+            await asyncio.sleep(0)
+        assert holding.release()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    before = clock()
+    held = asyncio.run(run())
+    assert [(each.code, each.reason, each.retry_after) for each in held] == [(429, "TooManyRequests", 5)] * 2
+    assert {approval.state for approval in store.find(clock())} == {State.PENDING}
+    late = refused_by(holding.granted(Held(client=Client("a", waits="refuse"))))
+    assert (late.code, late.rule) == (429, "approval-pending")
+    assert clock() - before < 40, "nobody is held any more"

@@ -31,7 +31,7 @@ def test_a_signal_is_not_lost_while_the_loop_has_more_to_do_than_its_pipe_holds(
             def shutdown(self):
                 loop.call_soon_threadsafe(stopped.set)
 
-        _stop_on_signals(Owner())
+        _stop_on_signals(Owner(), lambda: None)
         for _ in range(10_000):  # one byte each, and a Unix socket takes about 280 of them
             loop.call_soon_threadsafe(int)
         os.kill(os.getpid(), number)

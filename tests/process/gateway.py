@@ -99,6 +99,7 @@ class Gateway:
     credential: str = "tokenFile"
     policy: str = POLICY
     hold: int = 2
+    drain: int = 2
     clients: tuple[str, ...] = ("agent", "other")
     reviewers: tuple[str, ...] = ("alice", "bob")
     documents: dict[str, str] = field(default_factory=dict)
@@ -151,7 +152,12 @@ class Gateway:
 
     def arguments(self) -> list[str]:
         """What follows the name of the program."""
-        settings = [f"pratique_policies={self.policies}", f"pratique_state={self.state}", f"pratique_hold={self.hold}"]
+        settings = [
+            f"pratique_policies={self.policies}",
+            f"pratique_state={self.state}",
+            f"pratique_drain={self.drain}",
+        ]
+        settings.append(f"pratique_hold={self.hold}")
         sets = [part for setting in settings for part in ("--set", setting)]
         if self.form == "command":
             sets = ["--policies", str(self.policies), "--state", str(self.state), *sets[-2:]]

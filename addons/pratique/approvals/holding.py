@@ -96,6 +96,7 @@ class Holding:
         self._exec_hold = exec_hold
         self._foreseer = foreseer
         self._clock = clock
+        self._stopping = False
         self._asked: Callable[[Held, Approval, float], Awaitable[None]] = _nobody
 
     def on_asked(self, call: Callable[[Held, Approval, float], Awaitable[None]]) -> None:
@@ -124,7 +125,11 @@ class Holding:
         return self._queue.waiting
 
     def release(self) -> bool:
-        """Lets every hold end undecided; whether there was one. For a gateway that stops."""
+        """Lets every hold end undecided, now and from now on; whether there was one. For a gateway that stops.
+
+        Clients are told to repeat the request (429), also those that would rather read: it is no answer to their question.
+        """
+        self._stopping = True
         return self._queue.release()
 
     async def use(self, approval_id: str, held: Held) -> None:
@@ -153,10 +158,14 @@ class Holding:
             canonical = _canonical(held)
             sight = await self._foreseer.look(canonical, question.client, held.own_call)
             question = self.question(held, effect=sight.effect)
-        seconds = max(0.0, deadline - self._clock())
+        seconds = 0.0 if self._stopping else max(0.0, deadline - self._clock())
         early = seconds if self._is_answered_early(held) else 0.0
         return await self._queue.granted(
-            question, self._waits(held), seconds, lambda asked: self._asked(held, asked, early)
+            question,
+            self._waits(held),
+            seconds,
+            lambda asked: self._asked(held, asked, early),
+            waits_when_released=self._waits(held, wanted="retry"),
         )
 
     def _is_answered_early(self, held: Held) -> bool:
@@ -192,9 +201,12 @@ class Holding:
         held.precondition = sight.precondition
         return True
 
-    def _waits(self, held: Held) -> Literal["refuse", "retry"]:
+    def _waits(self, held: Held, *, wanted: Literal["auto", "retry"] = "auto") -> Literal["refuse", "retry"]:
+        """How this client is answered when a hold ends; `wanted` where that is not for its document to say."""
+        caller: Caller = held.client
         upgrade = held.canonical is not None and bool(held.canonical.upgrade)
-        return waits_of(held.client.waits, held.claims.get("User-Agent", ""), is_upgrade=upgrade)
+        user_agent = held.claims.get("User-Agent", "")
+        return waits_of(caller.waits if wanted == "auto" else wanted, user_agent, is_upgrade=upgrade)
 
     def question(self, held: Held, *, effect: Any = None, shown: bool = True) -> Question:
         """What is asked of the reviewers. Raises Refused where an exchange has not got that far.

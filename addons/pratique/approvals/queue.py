@@ -37,6 +37,7 @@ class ApprovalQueue:
         self._waiter = waiter
         self._clock = clock
         self._page = page
+        self._released = False
 
     async def is_new(self, question: Question) -> bool:
         """Whether `granted` would ask reviewers something new. Raises Refused (429, 413): over quota; StoreError."""
@@ -48,10 +49,13 @@ class ApprovalQueue:
         waits: Waits,
         hold_seconds: float,
         asked: Callable[[Approval], Awaitable[None]] = _nobody,
+        *,
+        waits_when_released: Waits | None = None,
     ) -> Approval:
         """An approval for exactly this request, not used yet; held up to `hold_seconds` for a reviewer.
 
-        `asked(approval)` is awaited before it waits; what it raises is raised.
+        `asked(approval)` is awaited before it waits; what it raises is raised. `waits_when_released` is how to answer
+        where `release` ended the hold.
 
         Raises:
             Refused: not approved (yet), denied, expired, over quota: what the client is told.
@@ -64,6 +68,8 @@ class ApprovalQueue:
             state = await self._waiter.wait(approval.id, hold_seconds)
         if state is State.APPROVED:
             return approval
+        if self._released and waits_when_released is not None:
+            waits = waits_when_released
         raise self._answer(await self._latest(approval.id), waits)
 
     @property
@@ -73,6 +79,7 @@ class ApprovalQueue:
 
     def release(self) -> bool:
         """Lets every hold end undecided; whether there was one. For a gateway that stops."""
+        self._released = True
         held = self._waiter.waiting > 0
         self._waiter.release()
         return held

@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mitmproxy import exceptions, options, optmanager
 from mitmproxy.tools import cmdline
@@ -57,7 +57,8 @@ async def _serve(arguments: list[str], where: workers.Place | None = None) -> in
     owner.addons.add(bundle)
     if where is not None:
         owner.addons.add(workers.Ready(where, owner.shutdown))
-    _stop_on_signals(owner)
+    # A worker gets every signal twice: from the terminal and from the supervisor, which kills whoever takes too long.
+    _stop_on_signals(owner, bundle.hurry if where is None else lambda: None)
     await owner.run()
     return 0
 
@@ -95,14 +96,25 @@ def _parse(opts: options.Options, arguments: list[str]) -> None:
         raise SystemExit(f"pratique: {error}") from None
 
 
-def _stop_on_signals(owner: GatewayMaster) -> None:
-    """Not by `loop.add_signal_handler`.
+def _stop_on_signals(owner: GatewayMaster, hurry: Callable[[], None]) -> None:
+    """The first lets the gateway end in order; every further one is for somebody who does not want to wait.
+
+    Not by `loop.add_signal_handler`.
 
     It sends a signal through the pipe that also wakes the loop, and loses it where that is full: a busy loop with some
     280 wake-ups waiting ignored SIGTERM.
     """
+    asked = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            hurry()
+        asked = True
+        owner.shutdown()  # type: ignore[no-untyped-call]
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: owner.shutdown())  # type: ignore[no-untyped-call]
+        signal.signal(number, stop)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 

@@ -23,20 +23,21 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from pratique import settings
 from pratique.errors import Refused, StartError
 from pratique.exchange import answer, exchange, fault, find, kill, open_exchanges
-from pratique.interlock.connections import close, end_stream, handlers, has_unsent
+from pratique.interlock.connections import close, end_stream, handlers
+from pratique.interlock.draining import STOPPING
 from pratique.interlock.http2 import Limits
 from pratique.interlock.layers import RefuseConnection, StatusHttpLayer
 from pratique.interlock.opening import open_tunnel
 from pratique.interlock.patience import is_long_running
 from pratique.interlock.refusals import error_response
 from pratique.interlock.silent import Silent
-from pratique.interlock.tunnel import RECHECK_SECONDS, EndStreams, Watch
+from pratique.interlock.tunnel import RECHECK_SECONDS, Watch
 from pratique.interlock.upstream import Patience
+from pratique.kube.canonical import CanonicalRequest
 
 logger = logging.getLogger("pratique")
-DRAIN_STEP_SECONDS = 0.02
-ANSWER_SECONDS = 0.5
-"""For requests that were held until the gateway stops, to be recorded and answered."""
+RETRY_SECONDS = 1
+"""For clients of a gateway that stops: another one serves them, or this one again in a moment."""
 SENT = "**sent**"
 """What is left of the credential in a flow whose request has been sent: mitmweb shows flows."""
 TLS_HANDSHAKE = 0x16
@@ -62,23 +63,19 @@ class Interlock:
         server: Endpoint,
         tls_server_name: str | None,
         required: tuple[Any, ...],
-        release: Callable[[], bool],
         finish: tuple[Callable[[], None], ...],
     ) -> None:
-        """`release` lets held requests be answered, and says whether there were any; `finish` closes what is written to.
-
-        The one is called when the gateway begins to stop, the others when the last stream has ended.
-        """
+        """`finish` closes what is written to; called when the last stream has ended (`draining` comes before)."""
         self._server = server
         self._tls_server_name = tls_server_name
         self._required = required
-        self._release = release
         self._finish = finish
         self._cleared: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
         self._silent = Silent()
         self._serving = False
         self._closed = "the gateway is starting"
+        self._draining = False
         self._from_cluster: dict[str, Any] = {}
         self._rechecking: asyncio.Task[None] | None = None
 
@@ -122,10 +119,18 @@ class Interlock:
         """Serve nothing from now on."""
         self._serving, self._closed = False, reason
 
+    def begin_draining(self) -> None:
+        """Serve on, but nothing that lasts, and tell HTTP/1.1 clients to go elsewhere."""
+        self._draining = True
+
     @property
     def closed(self) -> str:
-        """Why nothing is served; "" while it is."""
-        return self._closed if not self._serves() else ""
+        """Why it should be sent no requests; "" while it should."""
+        return self._closed if not self._serves() else STOPPING if self._draining else ""
+
+    @property
+    def open_streams(self) -> int:
+        return sum(self._streams.values())
 
     def _check_mode(self) -> None:
         if list(ctx.options.mode) != [reverse_mode(self._server)]:
@@ -223,9 +228,10 @@ class Interlock:
         if state is not None and state.refusal is not None:
             answer(flow, state.refusal)
         elif not self._serves():
-            raise Refused(
-                503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed"
-            )
+            raise self._not_served()
+        elif self._draining and state is not None and state.canonical is not None and _lasts(state.canonical):
+            text = f"{STOPPING}, so nothing is begun here that lasts. Repeat the request"
+            raise Refused(503, "ServiceUnavailable", text, rule="interlock/draining", retry_after=RETRY_SECONDS)
         elif flow.is_replay or flow.request.stream or state is None or not state.cleared or flow.response is not None:
             raise Refused(
                 503, "ServiceUnavailable", "no verdict was reached for this request", rule="interlock/verdict"
@@ -255,6 +261,8 @@ class Interlock:
     def response(self, flow: http.HTTPFlow) -> None:
         """INVARIANT: no byte of a response is sent that masking has not shown and the recorder has not recorded."""
         self._or_refuse(flow, self._response)
+        if self._draining:
+            _close_after(flow)
         self._done(flow)
 
     def _response(self, flow: http.HTTPFlow) -> None:
@@ -269,9 +277,12 @@ class Interlock:
     def recheck(self) -> None:
         """Raises Refused where no stream may go on."""
         if not self._serves():
-            raise Refused(
-                503, "ServiceUnavailable", f"the gateway does not serve: {self._closed}", rule="interlock/closed"
-            )
+            raise self._not_served()
+
+    def _not_served(self) -> Refused:
+        text = f"the gateway does not serve: {self._closed}"
+        retry = RETRY_SECONDS if self._draining else None
+        return Refused(503, "ServiceUnavailable", text, rule="interlock/closed", retry_after=retry)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._done(flow)
@@ -330,18 +341,10 @@ class Interlock:
         self._streams.pop(flow.id, None)
 
     async def done(self) -> None:
-        """End open streams as if the cluster had ended them: clients see an end, not a broken connection."""
-        self.close("the gateway is stopping")
+        """After `draining`, and after every other addon."""
+        self.close(STOPPING)
         if self._rechecking is not None:
             self._rechecking.cancel()
-        wait = ANSWER_SECONDS if self._release() else 0.0
-        end = EndStreams()
-        for handler in handlers():
-            await handler.server_event(end)
-        left = float(ctx.options.pratique_drain)
-        while left > 0 and (wait > 0 or sum(self._streams.values()) > 0 or has_unsent(end)):
-            left, wait = left - DRAIN_STEP_SECONDS, wait - DRAIN_STEP_SECONDS
-            await asyncio.sleep(DRAIN_STEP_SECONDS)
         for finish in self._finish:
             finish()
 
@@ -359,6 +362,16 @@ def _answer_timeout(flow: http.HTTPFlow) -> float | None:
         return None
     seconds: float = ctx.options.pratique_answer_timeout
     return seconds
+
+
+def _close_after(flow: http.HTTPFlow) -> None:
+    """Makes an HTTP/1.1 client go elsewhere with its next request."""
+    if flow.response is not None and flow.response.status_code != 101 and not flow.request.is_http2:
+        flow.response.headers["connection"] = "close"
+
+
+def _lasts(canonical: CanonicalRequest) -> bool:
+    return bool(canonical.upgrade) or is_long_running(canonical.attributes)
 
 
 def _left(flow: http.HTTPFlow) -> None:

@@ -12,7 +12,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import events
 
 from pratique.errors import Refused
-from pratique.exchange import exchange
+from pratique.exchange import exchange, open_exchanges
 from pratique.interlock.tunnel import EndStreams
 
 
@@ -39,6 +39,15 @@ async def tell(flow: http.HTTPFlow, event: events.Event) -> None:
     for handler in handlers():
         if handler.client is flow.client_conn:
             await handler.server_event(event)
+
+
+async def end_watches() -> None:
+    """Every streamed answer, as if the cluster had ended it."""
+    for flow, state in open_exchanges():
+        if state.streaming and not state.ended:
+            for handler in handlers():
+                if handler.client is flow.client_conn:
+                    await handler.server_event(EndStreams(flow))
 
 
 def has_unsent(end: EndStreams) -> bool:
