@@ -129,7 +129,8 @@ def names(**more):
 @pytest.mark.parametrize(
     ("matcher", "more", "meant"),
     [({"uri": SPIFFE}, {}, True), ({"uri": SPIFFE + "/"}, {}, False), ({"uri": SPIFFE.upper()}, {}, False),
-     ({"uri": SPIFFE}, {"uris": ("spiffe://a", SPIFFE)}, True), ({"uri": SPIFFE}, {"uris": (), "dns": ("x.example",)}, False),
+     ({"uri": SPIFFE}, {"uris": ("spiffe://a", SPIFFE)}, False),
+     ({"uri": "https://a/b"}, {"uris": ("https://a/b", "https://c")}, True), ({"uri": SPIFFE}, {"uris": (), "dns": ("x.example",)}, False),
      ({"dns": "a.example"}, {"dns": ("a.example",)}, True), ({"dns": "a.example"}, {"dns": ("*.example",)}, False),
      ({"dns": "mcp"}, {}, False), ({"commonName": "mcp"}, {}, True), ({"commonName": "MCP"}, {}, False),
      ({"commonName": "mcp"}, {"common": ("other", "mcp")}, False), ({"commonName": "mcp"}, {"common": ()}, False)],

@@ -316,6 +316,22 @@ def test_what_cannot_be_checked_is_a_503_and_what_is_wrong_a_401(caplog):
     run(work)
 
 
+def test_a_source_that_is_away_is_logged_once(caplog):
+    async def work(ring, cluster, clock):
+        cluster.problem = CredentialError("away")
+        await started(ring, CLUSTER)
+        await clock.pass_(600)
+        cluster.problem = None
+        await clock.pass_(600)
+        cluster.problem = CredentialError("away")
+        await clock.pass_(600)
+
+    run(work)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the keys of Issuer `cluster` cannot be had: away"
+    ] * 2
+
+
 def test_guesses_are_logged_once_a_second(caplog):
     async def work(ring, cluster, clock):
         authenticator = Authenticator(Clients, ring)

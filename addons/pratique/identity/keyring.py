@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import http.client
+import logging
 import random
 import ssl
 import time
@@ -28,6 +28,8 @@ from pratique.identity.credentials import Clock, Fetched, Refresher, Sleep
 from pratique.identity.issuers import CertificateIssuer, FileKeys, Issuers, TokenIssuer, UrlKeys
 from pratique.identity.jwks import MAX_SET_BYTES, Key, KeySetError, read_keys
 from pratique.identity.proof import NotProvedError
+
+logger = logging.getLogger("pratique")
 
 FETCH_SECONDS = 5.0
 REFRESH_SECONDS = (
@@ -59,6 +61,7 @@ class KeyRing:
         self._chance = chance
         self._tokens: dict[TokenIssuer, Refresher[KeySet]] = {}
         self._authorities: dict[CertificateIssuer, Refresher[Authorities]] = {}
+        self._problems: dict[str, str] = {}
         self._starting: set[asyncio.Task[None]] = set()
 
     def follow(self, issuers: Issuers) -> None:
@@ -133,13 +136,19 @@ class KeyRing:
         def fetch(now: float) -> Fetched[T]:
             try:
                 keys = parse(read())
-            except CredentialError as error:
-                raise CredentialError(f"{what} cannot be had: {error}") from None
-            except (AuthorityError, KeySetError, ValueError, OSError, http.client.HTTPException) as error:
-                raise CredentialError(f"{what} cannot be had: {_said(error)}") from None
+            except Exception as error:  # noqa: BLE001 - of another thread's call, a parser, a socket: all are the same
+                raise self._failed(issuer, f"{what} cannot be had: {_said(error)}") from None
+            self._problems.pop(issuer.name, None)
             return Fetched(keys, now + STALE_SECONDS, now + period)
 
         return Refresher(fetch, what, clock=self._clock, sleep=self._sleep, chance=self._chance)
+
+    def _failed(self, issuer: Issuer, problem: str) -> CredentialError:
+        """Told to the operator once, not with each try."""
+        if self._problems.get(issuer.name) != problem:
+            self._problems[issuer.name] = problem
+            logger.error("%s", problem)
+        return CredentialError(problem)
 
     def _reader(self, issuer: TokenIssuer) -> Callable[[], bytes]:
         """What fetches the set; it blocks, in a thread."""
@@ -200,7 +209,7 @@ def _said(error: Exception) -> str:
         return _said(error.reason) if isinstance(error.reason, Exception) else "no answer"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not good ({error.verify_message})"
-    if isinstance(error, AuthorityError | KeySetError):
+    if isinstance(error, AuthorityError | KeySetError | CredentialError):
         return str(error)
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()

@@ -92,9 +92,11 @@ class Certificate(_Part, frozen=True):
     def means(self, fact: Fact) -> bool:
         if not isinstance(fact, CertificateNames) or fact.issuer != self.issuer:
             return False
+        if self.uri is not None:
+            # An X.509-SVID has exactly one URI, and must be refused otherwise (SPIFFE X509-SVID 5.2).
+            return fact.uris == (self.uri,) if self.uri.startswith("spiffe:") else self.uri in fact.uris
         # A subject with several common names could be read as either.
-        named = fact.common_names == (self.common_name,)
-        return self.uri in fact.uris or self.dns in fact.dns or (self.common_name is not None and named)
+        return self.dns in fact.dns or (self.common_name is not None and fact.common_names == (self.common_name,))
 
     @property
     def conditions(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
 from pratique.policy.needs import Needs
 from pratique.policy.request import ABSENT, PolicyRequest
-from pratique.policy.reviews import Subject, is_self_review, reviewed
+from pratique.policy.reviews import Reviewed, Steps, Subject, is_self_review, reviewed
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
 logger = logging.getLogger("pratique")
@@ -86,7 +87,7 @@ class Policy:
         _apply(flow, state.sent)
 
     @guarded(answer)
-    def response(self, flow: http.HTTPFlow) -> None:
+    async def response(self, flow: http.HTTPFlow) -> None:
         """INVARIANT: what a client asks about itself is answered for the client, not for the gateway's user."""
         state, response = exchange(flow), flow.response
         canonical, client = state.canonical, state.client
@@ -95,7 +96,8 @@ class Policy:
         if not is_self_review(canonical.attributes) or not 200 <= response.status_code < 300:
             return
         subject = Subject(client.name, client.labels, client.impersonate.groups if client.impersonate else ())
-        found = reviewed(canonical.attributes, canonical.document, _json(response), subject, self._policies().decide)
+        steps = reviewed(canonical.attributes, canonical.document, _json(response), subject, self._policies().decide)
+        found = await _finished(steps)
         response.raw_content = msgspec.json.encode(found.document)
         if found.warning:
             response.headers.fields = (*response.headers.fields, warning(found.warning))
@@ -166,6 +168,17 @@ def _stands(verdict: Verdict, state: Exchange) -> bool:
         return True
     granted = state.verdict.rules if state.verdict is not None and state.approval else ()
     return verdict.action is Action.REQUIRE_APPROVAL and not verdict.errors and set(verdict.rules) <= set(granted)
+
+
+async def _finished(steps: Steps) -> Reviewed:
+    """Others are served between two steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Reviewed = end.value
+            return found
+        await asyncio.sleep(0)
 
 
 def _json(response: http.Response) -> Any:
