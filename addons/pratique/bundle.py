@@ -60,6 +60,7 @@ from pratique.masking.known import KnownValues
 from pratique.masking.masker import Masker
 from pratique.masking.operations import mask_operations
 from pratique.observing.addon import Observing, log_as_json
+from pratique.observing.logs import wants_json
 from pratique.observing.metrics import Readings
 from pratique.observing.readiness import Readiness
 from pratique.observing.watched import Parts, watch
@@ -120,7 +121,7 @@ class Bundle:
         options = owner.options
         settings.force(options)
         quiet.install()
-        if options.pratique_log_format == "json":
+        if wants_json(options.pratique_log_format):
             log_as_json()
         state = Path(options.pratique_state or ".pratique").expanduser().resolve()
         folder = Path(options.pratique_policies or Path(__file__).parents[2] / "policies").expanduser().resolve()
@@ -202,7 +203,7 @@ class Bundle:
         counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
         gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
         revoking = Revoking(current, recorder.note)
-        observing = Observing(metrics, self._mask_stored, logs_requests=owner.options.pratique_log_format == "json")
+        observing = Observing(metrics, self._mask_stored, logs_requests=wants_json(owner.options.pratique_log_format))
         required = (identity, revoking, approvals, policy, masking, recorder, gate)
         self._interlock = interlock = Interlock(
             upstream.server,

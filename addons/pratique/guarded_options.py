@@ -66,7 +66,6 @@ REQUIRED: tuple[tuple[str, Any, str], ...] = (
 # Of several values: name, allowed values, reason.
 ONE_OF: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("termlog_verbosity", ("error", "warn", "info", "alert"), "`debug` (-v) logs requests with their credentials"),
-    ("pratique_log_format", ("text", "json"), "people read the one, programs the other"),
     ("tls_version_client_min", ("TLS1_2", "TLS1_3"), "API keys do not pass over broken versions of TLS"),
     ("tls_version_server_min", ("TLS1_2", "TLS1_3"), "the cluster's token does not pass over broken versions of TLS"),
 )

@@ -59,7 +59,7 @@ BAD = [
     (["clients", "list", "--policies", "/no/folder"], 1, "/no/folder:1:1"),
     (["approvals", "list", "--state", "/no/state"], 1, "pratique: no approvals in `/no/state`"),
     (["approvals", "approve", "x", "--state", "/no/state"], 1, "pratique: no approvals in `/no/state`"),
-    (["revoke"], 2, "Missing argument"),
+    (["revoke"], 2, "say what to revoke"),
     (["revoke", "nonsense", "x"], 2, "nonsense"),
     (["run", "--policies"], 2, "pratique: --policies needs a folder"),
     (["run", "--policies", "/no/folder"], 1, "pratique: /no/folder:1:1: folder cannot be read"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from pratique.errors import StartError
 from pratique.observing.finished import Finished
-from pratique.observing.logs import FIELDS, JsonFormatter, decision, request_fields
+from pratique.observing.logs import FIELDS, JsonFormatter, decision, request_fields, wants_json
 
 
 def line(
@@ -23,6 +24,12 @@ def line(
     assert "\n" not in text
     assert text.isascii()
     return json.loads(text)
+
+
+def test_any_other_format_is_no_start() -> None:
+    assert [wants_json(each) for each in ("text", "json")] == [False, True]
+    with pytest.raises(StartError, match="`jsno`"):
+        wants_json("jsno")
 
 
 def test_what_is_said_is_a_message_with_time_and_level() -> None:

@@ -14,12 +14,21 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from pratique.errors import StartError
 from pratique.kube.status import harmless
 from pratique.observing.finished import Finished
 
 FIELDS = "pratique"
 """The attribute of a log record (`extra={FIELDS: {…}}`) that holds more fields of its line."""
+FORMATS = ("text", "json")
 logger = logging.getLogger("pratique.requests")
+
+
+def wants_json(log_format: str) -> bool:
+    """Of the option `pratique_log_format`. Raises StartError."""
+    if log_format not in FORMATS:
+        raise StartError(f"option `pratique_log_format` must be one of {', '.join(FORMATS)}, not `{log_format}`")
+    return log_format == "json"
 
 
 class JsonFormatter(logging.Formatter):
