@@ -104,10 +104,10 @@ masking_addon.Masking._stream = _failing
 _gate = identity_addon.attach_credential
 
 
-def _attach(headers: Any, verdict: Any, credential: Any) -> Any:
+def _attach(headers: Any, *more: Any) -> Any:
     if any(b"fault-gate-request" in value for _, value in headers):
         raise Boom("secret-in-exception-CANARY")
-    return _gate(headers, verdict, credential)
+    return _gate(headers, *more)
 
 
 identity_addon.attach_credential = _attach

@@ -147,11 +147,12 @@ def ended(gateway: Gateway, marker: str) -> Any:
     found: list[Any] = []
 
     def look() -> bool:
+        found.clear()
         for path in gateway.state.rglob("*.cast"):
             if marker not in path.read_text():
                 continue
             timeline = Recordings(gateway.state).timeline(path.name.split(".")[0], events=True)
-            found[:] = [entry.record for entry in timeline if entry.record and marker in entry.record.argv]
+            found.extend(entry.record for entry in timeline if entry.record and marker in entry.record.argv)
         return bool(found) and str(found[-1].stage) == "ResponseComplete"
 
     wait_for(look, f"no end of {marker}")
