@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pratique.dynamodb.items import from_wire, to_wire
 from pratique.dynamodb.layout import TTL, VERSIONS
-from pratique.dynamodb.setup import Wanted, create_table
+from pratique.dynamodb.setup import GATEWAY_ACTIONS, OPERATOR_ACTIONS, Wanted, create_table
 from pratique.dynamodb.table import Table, client
 from pratique.dynamodb.versions import APPROVALS, POLL_SECONDS, RENEW_SECONDS, REVOCATIONS, Versions
 from pratique.errors import StartError, StoreError
 from tests.dynamodb.service import Serial, new_table, service
+
+
+ROOT = Path(__file__).parents[2]
 
 
 class Clock:
@@ -134,6 +139,27 @@ def test_without_a_region_it_says_which_option(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(StoreError, match="pratique_dynamodb_region"):
         client()
+
+
+# --- permissions ---
+
+
+def called(module: str) -> set[str]:
+    """The IAM actions of the operations that a module calls."""
+    source = (ROOT / "addons" / "pratique" / "dynamodb" / module).read_text()
+    found = re.findall(
+        r"""(?:_call\(|_batch\(|service\.)["']?((?:get|put|update|delete|batch|query|create|describe)[a-z_]*)""", source
+    )
+    return {"dynamodb:" + "".join(word.title() for word in name.split("_")) for name in found}
+
+
+def test_the_readme_lists_what_the_gateway_may_do_and_no_more() -> None:
+    parts = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
+    assert called("table.py") | parts == set(GATEWAY_ACTIONS)
+    assert called("setup.py") | {"dynamodb:TagResource"} == set(OPERATOR_ACTIONS)
+    readme = (ROOT / "README.md").read_text()
+    for action in (*GATEWAY_ACTIONS, *OPERATOR_ACTIONS):
+        assert f"`{action.removeprefix('dynamodb:')}`" in readme
 
 
 # --- making it ---

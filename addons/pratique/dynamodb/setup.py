@@ -15,6 +15,28 @@ from pratique.dynamodb.layout import AT, INDEX, PARTITION, SHELF, SORT, TTL
 from pratique.dynamodb.table import failure
 from pratique.errors import StartError
 
+GATEWAY_ACTIONS = (
+    "dynamodb:GetItem",
+    "dynamodb:BatchGetItem",
+    "dynamodb:Query",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:ConditionCheckItem",
+    "dynamodb:BatchWriteItem",
+)
+"""What the gateway's role needs of the table, and of its index Query only. A transaction needs those of its parts."""
+OPERATOR_ACTIONS = (
+    "dynamodb:CreateTable",
+    "dynamodb:DescribeTable",
+    "dynamodb:UpdateTable",
+    "dynamodb:DescribeTimeToLive",
+    "dynamodb:UpdateTimeToLive",
+    "dynamodb:DescribeContinuousBackups",
+    "dynamodb:UpdateContinuousBackups",
+    "dynamodb:TagResource",
+)
+"""What `create_table` needs."""
 WAIT_SECONDS = 120.0
 STEP_SECONDS = 1.0
 """Between looks at a table that is being made: it takes some 10 s."""

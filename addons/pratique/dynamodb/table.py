@@ -10,6 +10,7 @@ change and not a second one (API reference, TransactWriteItems).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,10 @@ class ConflictError(Exception):
 
 
 def client(region: str = "") -> Any:
-    """boto3's client of the default credential chain. Raises StoreError: no region."""
+    """boto3's client of the default credential chain. Raises StoreError: no region.
+
+    Without a region it is AWS_REGION, which other SDKs read and boto3 does not, else as boto3 finds it.
+    """
     import boto3  # noqa: PLC0415 - 70 ms that only gateways with a table need
     from botocore.config import Config  # noqa: PLC0415 - as boto3
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as boto3
@@ -54,7 +58,9 @@ def client(region: str = "") -> Any:
         max_pool_connections=CONNECTIONS,
     )
     try:
-        return boto3.session.Session(region_name=region or None).client("dynamodb", config=config)
+        return boto3.session.Session(region_name=region or os.environ.get("AWS_REGION")).client(
+            "dynamodb", config=config
+        )
     except BotoCoreError as error:
         raise failure("DynamoDB", error) from None
 
