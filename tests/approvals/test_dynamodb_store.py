@@ -5,6 +5,7 @@ What it has in common with the file is in `test_stores`, `test_grants` and `test
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -73,6 +74,25 @@ def test_a_rival_that_is_first_leaves_nothing_to_use(store, stores):
     once(stores, WRITE, lambda: won.append(use(rival, approval)))
     assert not use(store, approval)
     assert won == [True]
+
+
+def test_an_approval_that_was_ended_behind_the_ledgers_back_is_not_used(store, stores):
+    """INVARIANT: the ledger alone is not believed; what is written over must still be what was read."""
+    approval = approved(store)
+    key = {"pk": {"S": f"A#{approval.id}"}, "sk": {"S": "A"}}
+
+    def end():
+        stores.service.update_item(
+            TableName=stores.table,
+            Key=key,
+            UpdateExpression="SET #state = :denied",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={":denied": {"S": "denied"}},
+        )
+
+    once(stores, WRITE, end)
+    assert not use(store, approval)
+    assert store.get(approval.id, NOW).state is State.DENIED
 
 
 def test_a_decision_between_reading_and_writing_is_seen(store, stores):
@@ -186,6 +206,24 @@ def test_a_table_that_does_not_answer_is_a_store_error_without_aws_text(store, s
     assert use(store, approval)
 
 
+def test_everything_that_decides_is_read_consistently(store, stores):
+    reads: list[dict[str, Any]] = []
+
+    def look(operation, arguments):
+        if operation == "batch_get_item":
+            reads.append(arguments["RequestItems"][stores.table])
+        elif operation == "get_item" or (operation == "query" and "IndexName" not in arguments):
+            reads.append(arguments)
+
+    stores.service.before = look
+    approval = approved(store)
+    for call in CALLS.values():
+        with contextlib.suppress(Refused):  # it is approved already
+            call(store, approval)
+    assert len(reads) > 10
+    assert all(arguments.get("ConsistentRead") is True for arguments in reads)
+
+
 # --- what is large ---
 
 
@@ -264,6 +302,43 @@ def test_a_revoked_grant_ends_all_that_was_not_used_however_many(store, monkeypa
     assert store.revoke_grant(grant.id, "bob", NOW)
     assert set(store.states([each.id for each in unused], NOW).values()) == {State.REVOKED}
     assert not any(use(store, each) for each in unused)
+
+
+def test_a_grant_is_over_though_its_end_was_written_down_in_part(store, stores, monkeypatch):
+    """A replica that dies after it has revoked a grant leaves unused approvals of it: none of them can be used."""
+    from pratique.approvals import dynamodb_grants
+
+    monkeypatch.setattr(dynamodb_grants, "REVOKED_AT_ONCE", 1)
+    store.decide(store.ask(question(), NOW).id, Decision.APPROVE, "alice", "", NOW, wish=TEN)
+    use(store, store.ask(question(), NOW))
+    unused = [store.ask(question(), NOW) for _ in range(3)]
+    writes: list[int] = []
+
+    def die(operation, _arguments):
+        writes.extend([1] if operation == WRITE else [])
+        if len(writes) > 1:
+            raise ConnectTimeoutError(endpoint_url="https://dynamodb.example")
+
+    stores.service.before = die
+    with pytest.raises(StoreError):
+        store.revoke_grant(unused[0].grant_id, "bob", NOW)
+    stores.service.before = lambda *_: None
+    assert State.APPROVED in store.states([each.id for each in unused], NOW).values()
+    assert not any(use(store, each) for each in unused)
+
+
+def test_a_ledger_does_not_grow_with_time(store, stores):
+    def size():
+        (ledger,) = [each["ledger"]["S"] for each in items(stores) if each["pk"]["S"].startswith("C#")]
+        return len(ledger)
+
+    sizes = []
+    for day in range(4):
+        at = NOW + day * 24 * HOUR
+        store.decide(store.ask(question("a"), at).id, Decision.DENY, "alice", "", at)
+        use(store, approved(store, question("b"), at), at)
+        sizes.append(size())
+    assert sizes == [sizes[0]] * 4
 
 
 def test_a_ledger_keeps_few_traces():

@@ -11,7 +11,7 @@ from pratique.approvals.dynamodb_outbox import CLAIM_SECONDS
 from pratique.approvals.notifying import Notifier
 from pratique.approvals.outbox import Message
 from pratique.approvals.webhooks import EventName
-from tests.approvals.helpers import NOW, VirtualTime, in_threads, question
+from tests.approvals.helpers import NOW, VirtualTime, question
 from tests.approvals.stores import Stores
 from tests.approvals.test_webhooks import DOCUMENT, SECRET, Receiver, webhooks
 
@@ -59,10 +59,19 @@ def test_what_is_due_is_sent_and_ends(outbox):
     assert outbox.add([ASKED], later) == 0, "an ended one is not put in again"
 
 
-def test_of_several_replicas_one_claims_a_message(shared):
-    boxes = [shared.outbox() for _ in range(4)]
-    boxes[0].add([ASKED], NOW)
-    assert sum(len(found) for found in in_threads(4, lambda index: boxes[index].due(NOW, 8))) == 1
+def test_of_two_replicas_that_find_a_message_one_claims_it(shared):
+    one, other = shared.outbox(), shared.outbox()
+    one.add([ASKED], NOW)
+    claimed = []
+
+    def rival(operation, _arguments):
+        if operation == "update_item" and not claimed:
+            claimed.append(None)
+            claimed[:] = other.due(NOW, 8)
+
+    shared.service.before = rival
+    assert one.due(NOW, 8) == []
+    assert claimed == [ASKED]
 
 
 def test_the_claim_of_a_replica_that_died_runs_out(shared):

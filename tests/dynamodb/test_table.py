@@ -16,7 +16,6 @@ from pratique.dynamodb.versions import APPROVALS, POLL_SECONDS, RENEW_SECONDS, R
 from pratique.errors import StartError, StoreError
 from tests.dynamodb.service import Serial, new_table, service
 
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -223,7 +223,7 @@ class DynamoStore:
             if now >= entry.expires_at or (entry.grant_id and grant is None):
                 return False
             row = self._finding.row(approval_id)
-            if row is None:
+            if row is None or (row["state"], row["client"]) != (State.APPROVED, client):
                 return False
             if grant is not None:
                 self._grants.use(grant, change)
