@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from pratique.dynamodb.table import Table
+from pratique.recorder.filters import Filter
+from pratique.recorder.shared_index import shared
 from pratique.sandbox.cluster import Sandbox
 from tests.dynamodb.server import Server
 from tests.process.balancer import Balancer
@@ -96,6 +99,19 @@ def test_a_grant_that_is_revoked_on_one_ends_the_stream_on_the_other(replicas: R
             chunk = sock.recv(65536)
             assert chunk, received[-200:]
             received += chunk
+
+
+def test_what_each_has_recorded_is_found_in_the_table(replicas: Replicas) -> None:
+    gateways = (replicas.one, replicas.other)
+    for gateway in gateways:
+        assert gateway.call("GET", WATCH.partition("?")[0]).code == 200
+    table = Table(replicas.database.table, replicas.database.client)
+
+    def told() -> bool:
+        found = {row.replica.partition(":")[2] for row in shared(table, Filter(client="agent"))}
+        return found == {str(gateway.state / "recordings") for gateway in gateways}
+
+    eventually(told)
 
 
 def test_kill_9_of_one_under_load_loses_no_approval_and_uses_none_twice(replicas: Replicas, there: Reviewer) -> None:

@@ -13,12 +13,13 @@ stores). Pure.
 `VERSIONS`          `V`                              counters, one for approvals and one for revocations
 `MESSAGE#<key>`     `M`                              a message to a webhook
 `RECEIVER#<name>`   `R`                              since when a webhook is known
+`S#<session>`       `S`                              a recorded session: whose, when, on which replica
 `LINK-KEY`          `K`                              the key that links in messages are signed with
 `REVOCATIONS`       `<id>`                           a revocation; those that were lifted are in `REVOCATIONS-ENDED`
 ==================  ===============================  ============================================================
 
-The index `shelves` lists approvals (`open` by when they expire, `closed` by when they were asked) and messages (by when they
-are due). It is eventually consistent, so nothing is decided by it.
+The index `shelves` lists approvals (`open` by when they expire, `closed` by when they were asked), messages (by when they are due) and
+sessions (by when they were opened). It is eventually consistent, so nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ TTL = "expiresAt"
 """Seconds since the epoch, whole: DynamoDB removes the item some time after it. Nothing that still counts has passed it."""
 KEEP_SECONDS = 100 * 86400.0
 """After the end of an item's use. Longer than closed approvals are kept by their store (90 days)."""
-OPEN_SHELF, CLOSED_SHELF, MESSAGE_SHELF = "open", "closed", "messages"
+OPEN_SHELF, CLOSED_SHELF, MESSAGE_SHELF, SESSION_SHELF = "open", "closed", "messages", "sessions"
 SCHEMA = 1
 """Of this layout. A table with a higher one is of a later release, and is not touched."""
 
