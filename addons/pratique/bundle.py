@@ -38,8 +38,6 @@ from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
 from pratique.identity.clusters import SandboxSource
-from pratique.identity.counters import MIGRATIONS as COUNTERS
-from pratique.identity.counters import SqliteCounters
 from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.revoking.addon import Revoking
@@ -67,7 +65,6 @@ from pratique.recorder.addon import Recorder, Segments
 from pratique.recorder.layout import worker_state
 from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
-from pratique.sqlite_file import SqliteFile
 from pratique.stores import Stores
 
 CLIENTS_KNOWN = 1024
@@ -201,7 +198,7 @@ class Bundle:
             mask_text=self._mask_stored,
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
-        counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
+        counters = stores.counters()
         gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
         revoking = Revoking(current, recorder.note)
         observing = Observing(metrics, self._mask_stored, logs_requests=owner.options.pratique_log_format == "json")

@@ -22,10 +22,14 @@ from pratique.approvals.store import ApprovalStore
 from pratique.dynamodb.layout import LINK_KEY, PARTITION
 from pratique.dynamodb.table import ConflictError, Table, client
 from pratique.dynamodb.versions import Versions
+from pratique.identity.counters import MIGRATIONS as COUNTERS
+from pratique.identity.counters import Counters, SqliteCounters
+from pratique.identity.dynamodb_counters import DynamoCounters
 from pratique.identity.revoking.dynamodb_store import DynamoRevocations
 from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
 from pratique.identity.revoking.sqlite_store import SqliteRevocations
 from pratique.revocation import RevocationStore
+from pratique.sqlite_file import SqliteFile
 
 
 class Stores:
@@ -49,6 +53,11 @@ class Stores:
         if self._table is None or self._versions is None:
             return SqliteRevocations(self._state / REVOCATIONS)
         return DynamoRevocations(self._table, self._versions)
+
+    def counters(self) -> Counters:
+        if self._table is not None:
+            return DynamoCounters(self._table)
+        return SqliteCounters(SqliteFile(self._state / "counters.sqlite", COUNTERS, "write counters"))
 
     def link_key(self) -> bytes:
         """The key that links in messages are signed with: a link that one replica made opens on all."""

@@ -14,6 +14,7 @@ stores). Pure.
 `MESSAGE#<key>`     `M`                              a message to a webhook
 `RECEIVER#<name>`   `R`                              since when a webhook is known
 `S#<session>`       `S`                              a recorded session: whose, when, on which replica
+`COUNT#<client>`    `<day>`                          how much of its budget a client has used
 `LINK-KEY`          `K`                              the key that links in messages are signed with
 `REVOCATIONS`       `<id>`                           a revocation; those that were lifted are in `REVOCATIONS-ENDED`
 ==================  ===============================  ============================================================
