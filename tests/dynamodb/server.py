@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -21,10 +23,8 @@ class Server:
     """`table` is an empty one. Listens from the moment it is made."""
 
     def __init__(self) -> None:
-        app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, app, threaded=False, request_handler=_Quiet)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._app = DomainDispatcherApplication(create_backend_app)
+        self._listen(0)
         self.url = f"http://127.0.0.1:{self._server.port}"
         keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
         self.client = boto3.client("dynamodb", region_name=REGION, endpoint_url=self.url, **keys)
@@ -39,6 +39,18 @@ class Server:
     def options(self) -> list[str]:
         """Of a gateway that uses it."""
         return ["--set", f"pratique_dynamodb_table={self.table}"]
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Its port refuses meanwhile. What is in it stays."""
+        self.close()
+        yield
+        self._listen(self._server.port)
+
+    def _listen(self, port: int) -> None:
+        self._server = make_server("127.0.0.1", port, self._app, threaded=False, request_handler=_Quiet)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         self._server.shutdown()

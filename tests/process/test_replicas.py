@@ -101,6 +101,20 @@ def test_a_grant_that_is_revoked_on_one_ends_the_stream_on_the_other(replicas: R
             received += chunk
 
 
+def test_while_the_table_is_away_nothing_is_approved_and_all_else_is_served(
+    replicas: Replicas, there: Reviewer
+) -> None:
+    target = make(replicas.one, "table-away")
+    with replicas.database.away():
+        answer = replicas.one.call("DELETE", target)
+        assert (answer.code, answer.json["kind"]) == (503, "Status")
+        assert replicas.one.call("GET", target).code == 200
+    assert changed(replicas.one, "table-away") == []
+    held = Held(replicas.one, "DELETE", target)
+    there.decide("table-away")
+    assert held.answer().code == 200
+
+
 def test_what_each_has_recorded_is_found_in_the_table(replicas: Replicas) -> None:
     gateways = (replicas.one, replicas.other)
     for gateway in gateways:
