@@ -106,9 +106,9 @@ def test_while_the_table_is_away_nothing_is_approved_and_all_else_is_served(
 ) -> None:
     target = make(replicas.one, "table-away")
     with replicas.database.away():
+        assert replicas.one.call("GET", target).code == 200
         answer = replicas.one.call("DELETE", target)
         assert (answer.code, answer.json["kind"]) == (503, "Status")
-        assert replicas.one.call("GET", target).code == 200
     assert changed(replicas.one, "table-away") == []
     held = Held(replicas.one, "DELETE", target)
     there.decide("table-away")
