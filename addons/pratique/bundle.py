@@ -29,23 +29,19 @@ from mitmproxy import addonmanager, ctx, master
 
 from pratique import __version__, settings
 from pratique.approvals.addon import Approvals
+from pratique.approvals.admin.links import Links
 from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
 from pratique.approvals.queue import ApprovalQueue
-from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.waiting import Waiter
 from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
 from pratique.identity.clusters import SandboxSource
-from pratique.identity.counters import MIGRATIONS as COUNTERS
-from pratique.identity.counters import SqliteCounters
 from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.revoking.addon import Revoking
 from pratique.identity.revoking.current import KILL_FILE, Current
-from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
-from pratique.identity.revoking.sqlite_store import SqliteRevocations
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock import quiet
@@ -70,7 +66,7 @@ from pratique.recorder.addon import Recorder, Segments
 from pratique.recorder.layout import worker_state
 from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
-from pratique.sqlite_file import SqliteFile
+from pratique.stores import Stores
 
 CLIENTS_KNOWN = 1024
 """Clients whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
@@ -152,8 +148,9 @@ class Bundle:
         self, live: Live, upstream: Upstream, own_calls: OwnCalls, state: Path, owner: master.Master
     ) -> tuple[Any, ...]:
         cluster = live.current.cluster.name
-        store = SqliteStore(state / "approvals.sqlite")
-        revocations = SqliteRevocations(state / REVOCATIONS)
+        stores = Stores(state, owner.options.pratique_dynamodb_table, owner.options.pratique_dynamodb_region)
+        store = stores.approvals()
+        revocations = stores.revocations()
         masks = QuestionMasks(self._mask_body, self._masker)
         holding = Holding(
             ApprovalQueue(store, Waiter(store), page=lambda approval: approvals.page(approval)),  # noqa: PLW0108 - made below
@@ -188,6 +185,8 @@ class Bundle:
             answer_upgrade=lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
             revocations=revocations,
             probes=probes,
+            outbox=stores.outbox(),
+            links=Links(stores.link_key()),
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -200,7 +199,7 @@ class Bundle:
             mask_text=self._mask_stored,
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
-        counters = SqliteCounters(SqliteFile(state / "counters.sqlite", COUNTERS, "write counters"))
+        counters = stores.counters()
         gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
         revoking = Revoking(current, recorder.note)
         observing = Observing(metrics, self._mask_stored, logs_requests=wants_json(owner.options.pratique_log_format))

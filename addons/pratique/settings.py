@@ -57,6 +57,23 @@ OPTIONS = (
         "0 is the only one, or the first: it serves the reviewers' page and sends notifications",
     ),
     Setting(
+        "pratique_dynamodb_table",
+        str,
+        "",
+        "table",
+        "DynamoDB table for what several replicas share: approvals, grants, revocations, messages to webhooks.",
+        "empty keeps them in the state folder, for one process; `pratique store create` makes the table",
+    ),
+    Setting(
+        "pratique_dynamodb_region",
+        str,
+        "",
+        "region",
+        "AWS region of that table.",
+        "empty means the region of the environment (AWS_REGION, the profile); AWS_ENDPOINT_URL_DYNAMODB names another"
+        " endpoint",
+    ),
+    Setting(
         "pratique_hold",
         int,
         45,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+from pratique.approvals.deciding import Decision
 from pratique.approvals.fingerprint import fingerprint
 from pratique.approvals.grants import Target
 from pratique.approvals.store import Question, Summary
 from pratique.verdict import ApprovalTerms
 
 HOUR = 3600.0
+NOW = 1_000_000.0
 
 
 def question(name="api", client="agent", terms=None, body="{}", *, session="", query=b"", effect=None, words=""):
@@ -36,3 +40,27 @@ class VirtualTime:
 
         self.now += seconds
         await asyncio.sleep(0)
+
+
+def approved(store, asked=None, now=NOW):
+    approval = store.ask(asked or question(), now)
+    return store.decide(approval.id, Decision.APPROVE, "alice", "", now)
+
+
+def use(store, approval, now=NOW):
+    return store.consume(approval.id, approval.question.fingerprint, approval.client, now)
+
+
+def in_threads(count, work):
+    barrier, outcomes = threading.Barrier(count), []
+
+    def run(index):
+        barrier.wait(10)
+        outcomes.append(work(index))
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return outcomes

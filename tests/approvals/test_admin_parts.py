@@ -98,7 +98,12 @@ def test_a_link_is_good_once_for_its_time_and_by_its_own_key():
     links = Links(b"k" * 32)
     token = links.token("apr-1", NOW)
     assert links.redeem(token, NOW + 1) == "apr-1"
-    for wrong, code in ((token, 410), (token[:-1] + "A", 403), ("apr-1.9999999999.x.y", 403), ("", 403)):
+    for wrong, code in (
+        (token, 410),
+        (token[:-1] + ("E" if token[-1] == "A" else "A"), 403),
+        ("apr-1.9999999999.x.y", 403),
+        ("", 403),
+    ):
         with pytest.raises(Refused) as raised:
             links.redeem(wrong, NOW + 1)
         assert raised.value.code == code

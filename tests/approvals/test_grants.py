@@ -19,13 +19,6 @@ ANY_NAME = Wish(GrantKind.DURATION, 600, Scope.of(TARGET, name="*"))
 SESSION = Wish(GrantKind.SESSION, 600)
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = SqliteStore(tmp_path / "s")
-    yield store
-    store.close()
-
-
 def granted(store, wish, asked=None):
     approval = store.ask(asked or question(session="s1"), NOW)
     store.decide(approval.id, Decision.APPROVE, "alice", "", NOW, wish=wish)
@@ -275,10 +268,9 @@ def test_whether_a_question_is_new_is_told_without_asking_it(store):
     assert not store.is_new(question("db"), NOW)
 
 
-def test_over_quota_is_told_before_anything_is_looked_at(tmp_path):
-    store = SqliteStore(tmp_path / "q", max_pending=1)
+def test_over_quota_is_told_before_anything_is_looked_at(stores):
+    store = stores.open(max_pending=1)
     store.ask(question(), NOW)
     with pytest.raises(Refused) as raised:
         store.is_new(question("db"), NOW)
     assert (raised.value.code, raised.value.retry_after) == (429, None)
-    store.close()

@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pratique.approvals.deciding import Decision
 from pratique.approvals.grants import GrantKind, Scope, Wish
-from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.store import APPROVED_FOR_SECONDS, DENIAL_STANDS_SECONDS
 from pratique.approvals.transitions import State
 from pratique.errors import Refused
 from pratique.verdict import ApprovalTerms
 from tests.approvals.helpers import question
+from tests.approvals.stores import Stores
 
 LIFE = 100.0
 QUOTA = 2
@@ -73,9 +73,12 @@ class Given:
 
 
 class Queue(RuleBasedStateMachine):
+    kind = "sqlite"
+
     def __init__(self):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        self.stores = Stores(self.kind, self.folder)
         self.ids = itertools.count()
         self.store = self.opened()
         self.now = 1000.0
@@ -85,10 +88,10 @@ class Queue(RuleBasedStateMachine):
 
     def opened(self):
         """Ids in order: Hypothesis must draw the same things again when it shrinks."""
-        return SqliteStore(self.folder / "s", max_pending=QUOTA, new_id=lambda: f"apr-{next(self.ids):05}")
+        return self.stores.open(max_pending=QUOTA, new_id=lambda: f"apr-{next(self.ids):05}")
 
     def teardown(self):
-        self.store.close()
+        self.stores.close()
         shutil.rmtree(self.folder)
 
     @initialize(name=NAMES, what=WISHES)
@@ -259,3 +262,13 @@ class Queue(RuleBasedStateMachine):
 
 TestQueue = Queue.TestCase
 TestQueue.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+class DynamoQueue(Queue):
+    """The same on DynamoDB. Fewer, because moto takes some milliseconds for each call."""
+
+    kind = "dynamodb"
+
+
+TestDynamoQueue = DynamoQueue.TestCase
+TestDynamoQueue.settings = settings(max_examples=3, stateful_step_count=15, deadline=None)

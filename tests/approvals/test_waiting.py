@@ -9,7 +9,7 @@ import pytest
 from pratique.approvals.deciding import Decision
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
-from pratique.approvals.waiting import POLL_SECONDS, Waiter
+from pratique.approvals.waiting import POLL_SECONDS, TROUBLE_SECONDS, Waiter
 from pratique.errors import StoreError
 from tests.approvals.helpers import HOUR, VirtualTime, question
 
@@ -143,6 +143,46 @@ def test_a_store_that_fails_fails_every_wait(store, waiter, clock):
         store.close()
         with pytest.raises(StoreError):
             await waiter.wait(approval.id, 60)
+
+    asyncio.run(run())
+
+
+def test_a_store_that_fails_for_a_moment_ends_no_wait(store, waiter, clock, monkeypatch):
+    fine = store.version
+
+    def failing():
+        if clock() < 1000.0 + TROUBLE_SECONDS:
+            raise StoreError("throttled")
+        return fine()
+
+    async def run():
+        approval = store.ask(question(), clock())
+        monkeypatch.setattr(store, "version", failing)
+        store.decide(approval.id, Decision.APPROVE, "alice", "", clock())
+        assert await waiter.wait(approval.id, 60) is State.APPROVED
+        assert clock() >= 1000.0 + TROUBLE_SECONDS
+
+    asyncio.run(run())
+
+
+def test_a_wait_ends_in_time_though_the_store_fails(store, waiter, clock):
+    async def run():
+        approval = store.ask(question(), clock())
+        store.close()
+        assert await waiter.wait(approval.id, 1) is State.PENDING
+
+    asyncio.run(run())
+
+
+def test_a_store_that_goes_on_failing_fails_the_next_waits_after_the_same_time(store, waiter, clock):
+    async def run():
+        approval = store.ask(question(), clock())
+        store.close()
+        for _ in range(2):
+            before = clock()
+            with pytest.raises(StoreError):
+                await waiter.wait(approval.id, 60)
+            assert TROUBLE_SECONDS <= clock() - before <= TROUBLE_SECONDS + 1
 
     asyncio.run(run())
 

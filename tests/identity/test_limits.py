@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pratique.dynamodb.table import Table
 from pratique.errors import DocumentErrors, Refused, StoreError
 from pratique.identity.clients import Clients
 from pratique.identity.counters import MIGRATIONS, SqliteCounters
+from pratique.identity.dynamodb_counters import DynamoCounters
 from pratique.identity.limits import MAX_CLIENTS, Limits, Rates, day_of, is_write, over_budget
 from pratique.sqlite_file import SqliteFile
+from tests.dynamodb.service import new_table, service
 from tests.identity.helpers import documents
 from tests.kube.test_rehearsal import canonical
 
@@ -143,16 +146,33 @@ def counters(path):
     return SqliteCounters(SqliteFile(path, MIGRATIONS, "write counters"))
 
 
-def test_a_budget_is_spent_once_and_survives_a_restart(path):
-    first = counters(path)
+@pytest.fixture(params=["sqlite", "dynamodb"])
+def opened(request, tmp_path):
+    """Opens the counts, as one more process does."""
+    if request.param == "sqlite":
+        yield lambda: counters(tmp_path / "shared")
+        return
+    with service() as made:
+        name = new_table(made)
+        yield lambda: DynamoCounters(Table(name, made))
+
+
+def test_a_budget_is_spent_once_and_survives_a_restart(opened):
+    first = opened()
     assert [first.spend("agent", "2026-11-29", 3) for _ in range(2)] == [True, True]
     first.close()
-    second = counters(path)
+    second = opened()
     assert [second.spend("agent", "2026-11-29", 3) for _ in range(3)] == [True, False, False]
     assert second.spend("other", "2026-11-29", 3)
     assert [second.spend("agent", "2026-11-29", 4) for _ in range(2)] == [True, False]
+    assert second.spend("agent", "2026-11-30", 3)
     assert not second.spend("agent", "2026-11-29", 0)
     second.close()
+
+
+def test_a_table_that_does_not_answer_is_a_store_error_and_spends_nothing():
+    with service() as made, pytest.raises(StoreError):
+        DynamoCounters(Table("nowhere", made)).spend("agent", "2026-11-29", 3)
 
 
 def test_a_new_day_begins_anew_and_forgets_the_old_ones(path):

@@ -249,6 +249,7 @@ def options(**changes: Any) -> Any:
         "pratique_record_key": "", "pratique_segment_bucket": "audit", "pratique_segment_prefix": "pratique",
         "pratique_segment_key": "", "pratique_segment_lock": "governance", "pratique_segment_lock_days": 1,
         "pratique_spool_limit": 0, "pratique_spool_full": "refuse", "pratique_retention_days": 0,
+        "pratique_dynamodb_table": "", "pratique_dynamodb_region": "",
     }  # fmt: skip
     return SimpleNamespace(**(values | changes))
 

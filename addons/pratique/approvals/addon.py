@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary, ref
 from mitmproxy import ctx, hooks, http
 
 from pratique.approvals.admin.api import Context
-from pratique.approvals.admin.keys import certificate_for, link_key
+from pratique.approvals.admin.keys import certificate_for
 from pratique.approvals.admin.links import Links
 from pratique.approvals.admin.probed import Probes
 from pratique.approvals.admin.server import Address, AdminServer, page_of, tls_from
@@ -28,10 +28,9 @@ from pratique.approvals.claims import claims_of
 from pratique.approvals.desk import Desk
 from pratique.approvals.holding import Held, Holding
 from pratique.approvals.notifying import Notifier
+from pratique.approvals.outbox import Outbox
 from pratique.approvals.reviewers import Reviewers
 from pratique.approvals.revoking import RevocationDesk
-from pratique.approvals.sqlite_outbox import FILE_NAME as OUTBOX
-from pratique.approvals.sqlite_outbox import SqliteOutbox
 from pratique.approvals.store import Approval, ApprovalStore
 from pratique.approvals.transitions import State
 from pratique.approvals.webhooks import Webhook
@@ -57,7 +56,7 @@ class Documents(Protocol):
 
 
 class Approvals:
-    """What mitmproxy has to do with approvals. `state` is the state folder."""
+    """What mitmproxy has to do with approvals. `state` is the state folder, `links` are those in messages."""
 
     name = "approvals"
 
@@ -71,6 +70,8 @@ class Approvals:
         answer_upgrade: Callable[[http.HTTPFlow, Notice], Awaitable[None]],
         revocations: RevocationStore,
         probes: Probes,
+        outbox: Outbox,
+        links: Links,
     ) -> None:
         """`answer_upgrade(flow, notice)` answers the upgrade of a held exec, and tells its client what it waits for."""
         self._holding = holding
@@ -87,8 +88,8 @@ class Approvals:
         self._tasks: list[asyncio.Task[None]] = []
         self._admin: AdminServer | None = None
         self._url = ""
-        self._links = Links(link_key(state))
-        self._outbox = SqliteOutbox(state / OUTBOX)
+        self._links = links
+        self._outbox = outbox
         holding.on_asked(self._show)
 
     def page(self, approval_id: str) -> str:

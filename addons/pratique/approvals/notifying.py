@@ -1,7 +1,7 @@
 """I/O (asyncio): telling webhooks what happens to approvals.
 
 Belongs here: noticing what is new, reading a receiver's files, sending, trying again. Not here: bodies, signatures, the
-back-off (`webhooks`), what is due (`sqlite_outbox`). Clock, sleep and post are injected.
+back-off (`webhooks`), what is due (`outbox`). Clock, sleep and post are injected.
 
 Noticing is polling, as in `waiting`: another process may decide. A receiver that is slow or gone holds up nobody else.
 """
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pratique.approvals.sqlite_outbox import Message, SqliteOutbox
+from pratique.approvals.outbox import Message, Outbox
 from pratique.approvals.store import Approval, ApprovalStore
 from pratique.approvals.transitions import State
 from pratique.approvals.webhooks import (
@@ -60,7 +60,7 @@ class Notifier:
     def __init__(
         self,
         store: ApprovalStore,
-        outbox: SqliteOutbox,
+        outbox: Outbox,
         webhooks: Callable[[], Sequence[Webhook]],
         link: Callable[[str], str],
         *,

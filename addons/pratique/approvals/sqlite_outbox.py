@@ -6,9 +6,9 @@ survives a restart: a message is sent at least once, and every attempt has the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from pratique.approvals.outbox import Message
 from pratique.approvals.webhooks import EventName
 from pratique.sqlite_file import SqliteFile
 
@@ -24,16 +24,6 @@ CREATE INDEX due ON messages (next_at) WHERE ended_at IS NULL;
 _END = "UPDATE messages SET ended_at = ?, next_at = NULL, attempts = attempts + 1, outcome = ?"
 _AGAIN = "UPDATE messages SET next_at = ?, attempts = attempts + 1, outcome = ?"
 _ONE = " WHERE webhook = ? AND approval_id = ? AND event = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message to one receiver; `attempts` were made so far."""
-
-    webhook: str
-    approval_id: str
-    event: EventName
-    attempts: int = 0
 
 
 class SqliteOutbox:

@@ -7,7 +7,6 @@ grants (`sqlite_grants`), what a transition is (`transitions`), who may decide (
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -15,16 +14,15 @@ from pathlib import Path
 import msgspec
 
 from pratique.approvals import sqlite_schema as schema
-from pratique.approvals.deciding import Decision, check_reviewer, quorum_reached
+from pratique.approvals.deciding import Decision, quorum_reached
 from pratique.approvals.grants import Grant, Wish, narrowest
 from pratique.approvals.sqlite_grants import SqliteGrants
+from pratique.approvals.steps import after, check_quota, check_reason, grant_id_of, new_id, unknown
 from pratique.approvals.store import (
     APPROVED_FOR_SECONDS,
     DENIAL_STANDS_SECONDS,
     MAX_OPEN_BYTES,
     MAX_PENDING_PER_CLIENT,
-    MAX_QUESTION_BYTES,
-    MAX_REASON_CHARACTERS,
     RELATED_SECONDS,
     Approval,
     Decided,
@@ -35,12 +33,6 @@ from pratique.errors import Refused, StoreError
 from pratique.sqlite_file import SqliteFile
 
 FILE_NAME = "approvals.sqlite"
-ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # nothing that is read wrong over a telephone
-ID_CHARACTERS = 10  # 49 bits: unique, and short enough to type. An id is no secret
-
-
-def new_id() -> str:
-    return "apr-" + "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
 
 
 class SqliteStore:
@@ -152,24 +144,22 @@ class SqliteStore:
         person: str = "",
     ) -> Approval:
         wish = wish or Wish()
-        if len(reason) > MAX_REASON_CHARACTERS:
-            message = f"the reason has more than {MAX_REASON_CHARACTERS} characters. Shorten it"
-            raise Refused(400, "BadRequest", message, rule="reason")
+        check_reason(reason)
         with self._file.write() as db:
             if self._row(approval_id) is None:
-                raise Refused(404, "NotFound", f"no approval `{approval_id}`", rule="approval-id")
+                raise unknown(approval_id)
             approval = self._get(approval_id, now)
             decided = Decided(reviewer, decision, reason, now, person or reviewer, wish)
-            after = _after(approval, decided, now)
+            state = after(approval, decided, now)
             db.execute(schema.DECISION, schema.decision_row(approval_id, decided))
             decisions = (*approval.decisions, decided)
-            if after is State.DENIED:
-                self._close(approval_id, after, now)
+            if state is State.DENIED:
+                self._close(approval_id, state, now)
             elif quorum_reached([each.person for each in decisions], approval.question.terms):
                 until = now + APPROVED_FOR_SECONDS
                 db.execute(schema.APPROVE, {"id": approval_id, "until": until})
                 agreed = narrowest([each.wish for each in decisions])
-                self._grants.give(approval, decisions, agreed, now, self._new_id().replace("apr-", "grt-"))
+                self._grants.give(approval, decisions, agreed, now, grant_id_of(self._new_id()))
             return self._get(approval_id, now)
 
     def consume(self, approval_id: str, fingerprint: str, client: str, now: float) -> bool:
@@ -244,22 +234,9 @@ class SqliteStore:
         return row
 
     def _check_quota(self, asked: schema.Columns, max_pending: int) -> None:
-        client, size = asked["client"], int(asked["size"])
-        if size > MAX_QUESTION_BYTES:
-            message = f"the request is too large for a question to reviewers ({size} of {MAX_QUESTION_BYTES} bytes)"
-            raise Refused(413, "RequestEntityTooLarge", message, rule="approval-size")
-        pending, stored = self._db.execute(schema.QUOTA, (client,)).fetchone()
+        pending, stored = self._db.execute(schema.QUOTA, (asked["client"],)).fetchone()
         most = min(self._max_pending, max_pending)
-        if pending >= most:
-            message = (
-                f"`{client}` waits for {pending} approvals already. Wait until reviewers have decided some of them"
-            )
-            if most <= 0:
-                message = f"`{client}` may not ask for approvals. Do not repeat it; ask the operator of the gateway"
-            raise Refused(429, "TooManyRequests", message, rule="approval-quota")
-        if stored + size > self._max_open_bytes:
-            message = "the approval queue holds as much as it may. Try again when reviewers have decided some of it"
-            raise Refused(429, "TooManyRequests", message, rule="approval-quota")
+        check_quota(asked["client"], pending, most, int(asked["size"]), self._max_open_bytes - stored)
 
     def _row(self, approval_id: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM approvals WHERE id = ?", (approval_id,)).fetchone()
@@ -289,18 +266,3 @@ def _stored(states: Collection[State]) -> str | None:
         return None
     also = {State.PENDING, State.APPROVED} if State.EXPIRED in states else set()
     return msgspec.json.encode(sorted({*states, *also})).decode()
-
-
-def _after(approval: Approval, decided: Decided, now: float) -> State:
-    """The state after a decision that completes the quorum. Raises Refused: not theirs, not now, or not twice."""
-    terms = approval.question.terms
-    for name in {decided.reviewer, decided.person}:
-        check_reviewer(name, approval.client, terms, is_reviewer=name == decided.reviewer)
-    if decided.decision is Decision.APPROVE:
-        decided.wish.check(terms.grant)
-    event = Event.APPROVE if decided.decision is Decision.APPROVE else Event.DENY
-    after = transition(approval.state, event, approval.expires_at, now)
-    if any(each.person.casefold() == decided.person.casefold() for each in approval.decisions):
-        message = f"`{decided.person}` has decided `{approval.id}` already"
-        raise Refused(409, "Conflict", message, rule="quorum")
-    return after

@@ -18,6 +18,8 @@ from pratique.approvals.transitions import State
 from pratique.errors import StoreError
 
 POLL_SECONDS = 0.075  # a person does not notice it; 13 polls a second are no load
+TROUBLE_SECONDS = 5.0
+"""For so long a store may fail while requests are held: a table that is throttled for a moment must not end every hold."""
 EXPIRE_SECONDS = 1.0  # how often what has expired is written down, and states are read although nothing changed
 
 
@@ -48,6 +50,7 @@ class Waiter:
         self._is_new = False
         self._version: tuple[int, int] | None = None
         self._expired_at = float("-inf")
+        self._failing_since: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -64,6 +67,7 @@ class Waiter:
         self._waits.add(wait)
         self._is_new = True
         if self._poller is None or self._poller.done():
+            self._failing_since = None
             self._poller = asyncio.create_task(self._poll())
         try:
             return await wait.answer
@@ -88,7 +92,7 @@ class Waiter:
         """Runs while somebody waits. INVARIANT: it does not end with a wait unanswered."""
         try:
             while self._waits:
-                await self._look()
+                await self._look_if_possible()
                 await self._sleep(self._poll_seconds)
         except StoreError as error:
             self._fail(str(error))
@@ -98,8 +102,23 @@ class Waiter:
             self.release()
             raise
 
-    async def _look(self) -> None:
+    async def _look_if_possible(self) -> None:
+        """Raises StoreError: it was not possible for TROUBLE_SECONDS."""
         now = self._clock()
+        try:
+            await self._look(now)
+            self._failing_since = None
+        except StoreError:
+            self._is_new = True
+            self._failing_since = now if self._failing_since is None else self._failing_since
+            if now - self._failing_since >= TROUBLE_SECONDS:
+                raise
+        now = self._clock()  # a store that fails may have taken its time
+        for wait in self._waits:
+            if now >= wait.deadline:
+                _settle(wait, State.PENDING)
+
+    async def _look(self, now: float) -> None:
         if now - self._expired_at >= EXPIRE_SECONDS:
             self._expired_at = now
             self._is_new = True
@@ -112,9 +131,6 @@ class Waiter:
             states = await asyncio.to_thread(self._store.states, {wait.approval_id for wait in waits}, now)
             for wait in waits:
                 _settle_by(wait, states)
-        for wait in self._waits:
-            if now >= wait.deadline:
-                _settle(wait, State.PENDING)
 
     def _fail(self, message: str) -> None:
         for wait in self._waits:

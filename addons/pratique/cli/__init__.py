@@ -33,6 +33,7 @@ class Commands(click.Group):
         "audit": "audit",
         "replay": "replay",
         "revoke": "revoke",
+        "store": "store",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

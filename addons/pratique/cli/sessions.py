@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pratique.cli.exporting import exported
 from pratique.cli.output import STYLES, console, output_option, print_json, state_option, table, time_of
+from pratique.cli.shared import print_shared
 from pratique.errors import RecordError
 from pratique.kube.status import harmless
 from pratique.recorder import layout
@@ -77,11 +78,16 @@ def sessions() -> None:
 
 @sessions.command("list")
 @state_option
+@click.option("--table", "shared_table", default="", help="Those of all replicas, from their DynamoDB table.")
+@click.option("--region", default="", help="The table's AWS region, where it is not the environment's.")
 @filter_options
 @output_option
-def list_(state: Path, output: str, **wanted: Any) -> None:
+def list_(state: Path, shared_table: str, region: str, output: str, **wanted: Any) -> None:
     """Sessions, newest first; with filters, those with a request that matches."""
     asked, found = _filter(**wanted), list[SessionRow]()
+    if shared_table:
+        print_shared(shared_table, region, asked, output)
+        return
     for each in _states(state):
         with Index(each) as index:
             index.catch_up()

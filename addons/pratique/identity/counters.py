@@ -1,7 +1,7 @@
 """I/O: counts that survive a restart: how much of its daily budget a client has used.
 
-Belongs here: what is promised of such counts, and the one in a SQLite file of the state folder. Not here: what is
-counted, and what happens at the limit (`limits`). Several gateways with one budget need a shared store of this form.
+Belongs here: what is promised of such counts, and those in a SQLite file of the state folder. Not here: what is
+counted, and what happens at the limit (`limits`), the budget that several gateways share (`dynamodb_counters`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ class Counters(Protocol):
 
     def spend(self, client: str, day: str, limit: int) -> bool:
         """Counts one more if fewer than `limit` were counted; whether it did. Raises StoreError: then nothing is sent."""
+
+    def close(self) -> None:
+        """Ends their use."""
 
 
 class File(Protocol):

@@ -1,17 +1,21 @@
 """I/O: the recordings of one gateway as its options say: the key, the spool, the bucket.
 
-Belongs here: putting them together, and closing them in order. Not here: each of them (`kms`, `spool`, `uploader`).
+Belongs here: putting them together, and closing them in order. Not here: each of them (`kms`, `spool`, `uploader`,
+`shared_index`).
 """
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Protocol
 
+from pratique.dynamodb.table import Table, client
 from pratique.errors import StartError
-from pratique.recorder import kms
+from pratique.recorder import kms, layout
 from pratique.recorder.s3 import Bucket
 from pratique.recorder.segments import Destination
+from pratique.recorder.shared_index import SharedIndex
 from pratique.recorder.spool import Spool
 from pratique.recorder.uploader import Limits, Uploader
 
@@ -31,10 +35,15 @@ class Options(Protocol):
     pratique_spool_limit: int
     pratique_spool_full: str
     pratique_retention_days: int
+    pratique_dynamodb_table: str
+    pratique_dynamodb_region: str
 
 
 class Storage:
-    """An open spool, and the thread that copies what it has closed. RecordError or StartError when it cannot be had."""
+    """An open spool, and the threads that copy what it has closed and tell other replicas of it.
+
+    Raises RecordError, StoreError or StartError when they cannot be had.
+    """
 
     def __init__(self, state: Path, cluster: str, options: Options) -> None:
         _check(options)
@@ -43,9 +52,13 @@ class Storage:
         limits = Limits(
             options.pratique_spool_limit, options.pratique_spool_full == "refuse", options.pratique_retention_days
         )
-        self._uploader = Uploader(state, self.spool, _bucket(cluster, options), limits)
+        bucket = _bucket(cluster, options)
+        self._uploader = Uploader(state, self.spool, bucket, limits)
         self.spool.require(self._uploader.healthy)
+        self._shared = _shared_index(state, bucket, options)
         self._uploader.start()
+        if self._shared is not None:
+            self._shared.start()
 
     @property
     def waiting(self) -> int:
@@ -58,6 +71,8 @@ class Storage:
             self.spool.close()
         finally:
             self._uploader.finish()
+            if self._shared is not None:
+                self._shared.finish()
 
 
 def _check(options: Options) -> None:
@@ -85,3 +100,17 @@ def _bucket(cluster: str, options: Options) -> Bucket | None:
             options.pratique_segment_lock_days,
         )
     )
+
+
+def _shared_index(state: Path, bucket: Bucket | None, options: Options) -> SharedIndex | None:
+    """Where replicas share a table. It has a client of its own: the other one is closed before the last row is told."""
+    if not options.pratique_dynamodb_table:
+        return None
+
+    def copy_of(session: str) -> str:
+        if bucket is None:
+            return ""
+        return f"s3://{bucket.destination.bucket}/{bucket.destination.file_key(session, session)}"
+
+    table = Table(options.pratique_dynamodb_table, client(options.pratique_dynamodb_region))
+    return SharedIndex(state, table, f"{socket.gethostname()}:{layout.recordings(state)}", copy_of)
