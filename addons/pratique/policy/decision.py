@@ -98,6 +98,11 @@ class PolicySet:
             group.settled = verdict
         return verdict
 
+    def candidates(self, request: PolicyRequest) -> list[CompiledRule]:
+        """The rules whose client, verb, resource and namespace match: only what they look at can make a difference."""
+        candidates = self._index.candidates(request)
+        return [rule for rule, _ in candidates.group(request.namespace).rules(request.namespace)]
+
     def explain(self, request: PolicyRequest) -> list[RuleTrace]:
         """Every rule, in the order of the documents, asked as `decide` asks it."""
         problem = _problem(request) or request.fault

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
+BODY_BYTES = 1 << 20
+"""Of a body that are stored; size and SHA-256 tell the rest. A recorded 100 MB list is no help to an auditor."""
+
 
 class Stage(StrEnum):
     """How far the request is when the record is written; the first three are those of audit.k8s.io/v1."""
