@@ -26,6 +26,7 @@ class Commands(click.Group):
         "check": "policies",
         "explain": "explain",
         "test-policy": "trying",
+        "cases": "cases",
         "mask": "mask",
         "clients": "clients",
         "reviewers": "reviewers",
