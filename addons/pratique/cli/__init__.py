@@ -26,6 +26,7 @@ class Commands(click.Group):
         "check": "policies",
         "explain": "explain",
         "test-policy": "trying",
+        "propose": "propose",
         "cases": "cases",
         "mask": "mask",
         "clients": "clients",

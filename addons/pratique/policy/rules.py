@@ -26,7 +26,7 @@ from pratique.verdict import Action, ApprovalTerms
 MAX_EXPIRY = 30 * 24 * 3600.0  # seconds; an approval that is open for longer is a standing permission: write a rule
 
 _DURATION = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?\Z")
-_RESOURCE = re.compile(r"(?:\*|[a-z0-9][a-z0-9.-]*)(?:/(?:\*|[a-z0-9][a-z0-9-]*))?\Z")
+RESOURCE_NAME = re.compile(r"(?:\*|[a-z0-9][a-z0-9.-]*)(?:/(?:\*|[a-z0-9][a-z0-9-]*))?\Z")
 _RULE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\Z")
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
@@ -203,7 +203,7 @@ class _Checker:
                 )
             )
         for index, resource in enumerate(rule.resources):
-            if not _RESOURCE.match(resource):
+            if not RESOURCE_NAME.match(resource):
                 self.refuse(
                     "resources",
                     f"resource `{resource}` is not a plural name",

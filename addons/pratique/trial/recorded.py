@@ -22,6 +22,8 @@ type Lost = Literal["values", "body", "target"]
 
 REFUSED = "refused"
 
+SCRUBBED_TEXT = "**"
+"""What every text holds that was scrubbed or masked."""
 _SCRUBBED = SCRUBBED.encode()
 _FRAMING = frozenset(
     {b"content-length", b"transfer-encoding", b"content-encoding", b"host", b"authorization", b"cookie"}
