@@ -37,7 +37,7 @@ type Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is tried. `jobs` processes; `keep` examples of each row; `masks`: also what is masked in the answers."""
+    """What is tried. `jobs` processes; `keep` examples of each row; `masks`: also what is masked in the answers; `coverage`: which rules match."""
 
     folder: Path
     against: Path | None = None
@@ -46,6 +46,7 @@ class Plan:
     expectation: ExpectationSpec = field(default_factory=ExpectationSpec)
     keep: int = 3
     masks: bool = True
+    coverage: bool = False
     keep_going: bool = False
     jobs: int = 1
 
@@ -81,6 +82,8 @@ class Trial:
         for index, request in enumerate(self._plan.expectation.requests):
             if request.means(found):
                 tally.expected(index, recorded, found, met=request.met_by(found))
+        if self._plan.coverage and found.request is not None:
+            tally.coverage.take(self.engine.policies, found.request)
         if self.old is not None:
             tally.compared(recorded, self.old.judge(recorded), found)
         if self._plan.masks:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from pratique.policy.coverage import Coverage
 from pratique.trial.judging import Judgement, Outcome
 from pratique.trial.recorded import RecordedRequest
 from pratique.trial.visibility import Seen, Shown, Sight
@@ -107,6 +108,7 @@ class Tally:
     named: dict[int, Group] = field(default_factory=dict)
     missed: dict[int, Group] = field(default_factory=dict)
     unseen: dict[str, Group] = field(default_factory=dict)
+    coverage: Coverage = field(default_factory=Coverage)
     bad: list[str] = field(default_factory=list)
     bad_count: int = 0
 
@@ -167,6 +169,7 @@ class Tally:
         _merge(self.named, other.named, self.keep)
         _merge(self.missed, other.missed, self.keep)
         _merge(self.unseen, other.unseen, self.keep)
+        self.coverage.merge(other.coverage)
         self.bad += other.bad[: max(0, MAX_BAD - len(self.bad))]
         self.bad_count += other.bad_count
 
