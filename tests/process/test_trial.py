@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from pratique.cli import main
+from pratique.cli.audit import records
 from pratique.documents import read_folder
 from pratique.sandbox.cluster import Sandbox
 from pratique.trial.judging import Engine, Judgement, Outcome
@@ -51,9 +54,24 @@ spec:
 """
 
 
+OBSERVED = """
+apiVersion: pratique/v1
+kind: Policy
+metadata: {name: next}
+spec:
+  mode: Observe
+  base: t
+  rules:
+    - {name: read, verbs: [get, list], resources: [pods, secrets], action: Allow}
+    - {name: tried, verbs: [get], resources: [secrets], action: Deny, namespaceSelector: {matchLabels: {team: a}}}
+"""
+
+
 @pytest.fixture(scope="module")
 def recording_gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    running = Gateway(tmp_path_factory.mktemp("trial"), sandbox, policy=POLICY, hold=0).start()
+    running = Gateway(
+        tmp_path_factory.mktemp("trial"), sandbox, policy=POLICY, hold=0, documents={"next.yaml": OBSERVED}
+    ).start()
     running.behind("POST", "/api/v1/namespaces", {"metadata": {"name": NS, "labels": {"team": "a"}}})
     yield running
     running.stop()
@@ -137,3 +155,30 @@ def same(each: RecordedRequest, found: Judgement) -> bool:
     if found.outcome is Outcome.REFUSED:
         return each.verdict == "refused"
     return (found.outcome, found.rules) == (each.verdict, each.rules)
+
+
+def test_an_observed_policy_is_recorded_and_counted_and_decides_nothing(recording_gateway: Gateway) -> None:
+    configmaps = f"/api/v1/namespaces/{NS}/configmaps"
+    own = len(recording_gateway.own_calls("observed-"))
+    assert recording_gateway.call("GET", f"{configmaps}/observed-by-next").code == 404, (
+        "allowed, though `next` would deny it"
+    )
+    assert recording_gateway.call("GET", f"/api/v1/namespaces/{NS}/secrets/observed-secret").code == 404
+    assert recording_gateway.call("DELETE", "/api/v1/namespaces/kube-system/configmaps/observed-system").code == 403
+    assert len(recording_gateway.own_calls("observed-")) == own, "nothing is asked for a verdict that decides nothing"
+    found = {
+        each.name: (each.verdict, each.observed)
+        for each in records(recording_gateway.state)
+        if "observed-" in each.name
+    }
+    assert found == {
+        "observed-by-next": ("Allow", ("next Deny",)),
+        "observed-secret": ("Allow", ("next Unknown",)),
+        "observed-system": ("Deny", ("next Deny",)),
+    }
+    shown = CliRunner().invoke(main, ["sessions", "observed", "--state", str(recording_gateway.state), "-o", "json"])
+    assert shown.exit_code == 0, shown.output
+    counted = {(row["policy"], row["enforced"], row["observed"]): row["requests"] for row in json.loads(shown.stdout)}
+    assert counted["next", "Allow", "Deny"] >= 1
+    assert counted["next", "Allow", "Unknown"] >= 1
+    assert ("next", "Deny", "Deny") not in counted, "what does not differ"

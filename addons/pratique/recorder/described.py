@@ -83,6 +83,7 @@ def describe(
         verdict=str(verdict.action) if verdict else "",
         rules=verdict.rules if verdict else (),
         errors=tuple(map(scrub_value, verdict.errors)) if verdict else (),
+        observed=state.observed,
         message=scrub_value(refusal.message) if refusal else "",
         approval_id=_approval(state),
         masks=tuple(sorted(state.masked or (state.stream.hits if state.stream else {}))),
