@@ -28,6 +28,7 @@ class Commands(click.Group):
         "test-policy": "trying",
         "propose": "propose",
         "cases": "cases",
+        "docs": "docs",
         "mask": "mask",
         "clients": "clients",
         "reviewers": "reviewers",

@@ -31,8 +31,8 @@ from pratique.verdict import Action, ApprovalTerms, Verdict
 DEFAULT_CLIENT = "demo"
 BUILTIN = frozenset({"builtin/masked-values"})
 """Rules of the gateway that are not of a policy: what they said when it was recorded stands."""
-MEMO_ENTRIES = 65_536
-"""Requests that are remembered: agents repeat themselves. Then all are forgotten; some 100 MB at most."""
+MEMO_ENTRIES = 16_384
+"""Requests that are remembered: agents repeat themselves. Then all are forgotten; some 50 MB at most."""
 MEMO_BODY = 2048
 """Bytes of a body that is worth remembering."""
 _SHAPING = (b"content-type", b"upgrade", b"connection", b"sec-websocket-protocol", b"x-stream-protocol-version")
