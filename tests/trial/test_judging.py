@@ -138,6 +138,8 @@ WRITES = "  - {name: w, verbs: ['*'], resources: ['pods', 'pods/exec'], action: 
         (event("patch", PODS + "/web?fieldManager=x&force=true", requestObject=POD), "apply pods web -n dev"),
         (event("delete", PODS + "/web"), "delete pods web -n dev"),
         (event("deletecollection", PODS), "deletecollection pods -n dev"),
+        (event("delete", PODS + "/web", requestObject={"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/__internal", "propagationPolicy": "Background"}),
+         "delete pods web -n dev"),
         (event("create", PODS + "/web/exec?command=ls&stdout=true", objectRef={"subresource": "exec"}), "create pods/exec web -n dev"),
         (event("get", PODS + "/web/exec?command=ls&stdout=true", objectRef={"subresource": "exec"}), "get pods/exec web -n dev"),
     ],

@@ -57,7 +57,7 @@ def of_event(event: Mapping[str, Any], place: Place) -> RecordedRequest | None:
     reference = event.get("objectRef") or {}
     method = _METHODS.get(verb, verb.upper().encode()) if reference.get("resource") else verb.upper().encode()
     target = uri.encode("utf-8", "surrogateescape")
-    given = event.get("requestObject")
+    given = _sent(verb, event.get("requestObject"))
     body = _encode(given) if given is not None else b""
     lost: set[Lost] = set(lost_in(target, body))
     if reference.get("resource") and verb in _BODIES and given is None and not _opens(reference):
@@ -71,6 +71,13 @@ def of_event(event: Mapping[str, Any], place: Place) -> RecordedRequest | None:
         result=_result(event) if verb == "patch" else None,
         lost=frozenset(lost),
     )
+
+
+def _sent(verb: str, given: Any) -> Any:
+    """The server logs DeleteOptions as `meta.k8s.io/__internal`, which no client sends."""
+    if verb in {"delete", "deletecollection"} and isinstance(given, dict):
+        return {name: value for name, value in given.items() if name not in {"apiVersion", "kind"}} or None
+    return given
 
 
 def _opens(reference: Mapping[str, Any]) -> bool:
