@@ -21,7 +21,7 @@ import msgspec
 
 from pratique.approvals import reviewers, webhooks
 from pratique.documents import API_VERSION, Metadata
-from pratique.identity import clients, clusters
+from pratique.identity import clients, clusters, issuers
 from pratique.masking.rules import MaskPolicySpec
 from pratique.policy.cases import KIND as POLICY_CASES
 from pratique.policy.cases import CasesSpec
@@ -33,6 +33,7 @@ from pratique.trial.expectation import ExpectationSpec
 SPECS: dict[str, type[msgspec.Struct]] = {
     "Cluster": clusters._Spec,  # noqa: SLF001 - of the room that reads it, and of nobody else but the schema
     "Client": clients._Spec,  # noqa: SLF001
+    "Issuer": issuers._Spec,  # noqa: SLF001
     "Policy": PolicySpec,
     "MaskPolicy": MaskPolicySpec,
     "Recording": recording._Spec,  # noqa: SLF001
@@ -44,6 +45,7 @@ SPECS: dict[str, type[msgspec.Struct]] = {
 ABOUT = {
     "Cluster": "The API server's endpoint and CA, and how the gateway authenticates there.",
     "Client": "Who may call the gateway.",
+    "Issuer": "Whose tokens are believed (OIDC, service accounts).",
     "Policy": "Rules: what is allowed, queued for approval, denied.",
     "MaskPolicy": "What is masked where.",
     "Recording": "Whose typed input is recorded.",

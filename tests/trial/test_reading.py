@@ -161,7 +161,9 @@ def test_a_folder_means_the_recordings_in_it(tmp_path):
     (tmp_path / "recordings" / "2026-01-01" / "s.flow").write_bytes(flow())
     (tmp_path / "recordings" / "2026-01-01" / "s.chain").write_bytes(b"{}")
     (tmp_path / "other.log").write_bytes(b"not a recording")
-    assert [file.name for file in files_of([tmp_path])] == ["s.flow"]
+    (tmp_path / "workers" / "1" / "recordings").mkdir(parents=True)
+    (tmp_path / "workers" / "1" / "recordings" / "w.flow").write_bytes(flow())
+    assert [file.name for file in files_of([tmp_path])] == ["s.flow", "w.flow"]
     (tmp_path / "empty").mkdir()
     for path in ("empty", "missing"):
         with pytest.raises(RecordError, match=path):

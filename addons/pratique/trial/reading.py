@@ -18,7 +18,7 @@ import msgspec
 from pratique.errors import FramingError, RecordError
 from pratique.recorder.flowfile import scan
 from pratique.recorder.flowread import names, read_members
-from pratique.recorder.layout import FLOW, recordings
+from pratique.recorder.layout import FLOW, recordings, states
 from pratique.trial.audit_event import is_event, of_event
 from pratique.trial.recorded import Place, RecordedRequest, of_corpus, of_flow
 
@@ -75,8 +75,9 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            folder = recordings(path) if recordings(path).is_dir() else path
-            here = [one for one in sorted(folder.rglob("*")) if one.name.endswith(SUFFIXES) and one.is_file()]
+            folders = [folder for each in states(path) if (folder := recordings(each)).is_dir()] or [path]
+            inside = (one for folder in folders for one in sorted(folder.rglob("*")))
+            here = [one for one in inside if one.name.endswith(SUFFIXES) and one.is_file()]
             if not here:
                 kinds = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
                 raise RecordError(f"`{path}` holds no recordings ({kinds}). Name a state folder or files")
