@@ -175,3 +175,18 @@ def test_the_type_of_a_patch_is_told_from_the_patch():
     assert patch_media("/x", []) == b"application/json-patch+json"
     assert patch_media("/x?fieldManager=k", {"apiVersion": "v1", "kind": "Pod"}).startswith(b"application/apply")
     assert patch_media("/x", {"apiVersion": "v1", "kind": "Pod"}).startswith(b"application/strategic")
+
+
+def test_what_is_so_whatever_a_patch_makes_is_known(tmp_path):
+    """A queued patch has no recorded answer: where it waits for a person in any case, that is said."""
+    asks = "  - {name: asks, verbs: [patch], resources: [pods], action: RequireApproval}\n"
+    powers = asks.replace("name: asks", "name: powers").replace("action", "podPowers: [privileged], action")
+    data = [
+        flow("PATCH", PODS + "/web", {"spec": {}}, headers=PATCH, verdict=verdict)
+        for verdict in ("RequireApproval", "Deny")
+    ]
+    assert outcomes(policy(READ + asks + powers), b"".join(data), tmp_path) == [
+        ("RequireApproval", ("p/asks",)),
+        ("Unknown", ("p/powers",)),
+    ]
+    assert outcomes(policy(READ + powers), data[0], tmp_path) == [("Unknown", ("p/powers",))]

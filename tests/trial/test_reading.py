@@ -8,6 +8,7 @@ import json
 import pytest
 
 from pratique.errors import RecordError
+from pratique.recorder.events import StreamEvents
 from pratique.recorder.flowfile import decode, encode
 from pratique.recorder.flowread import names, read_members
 from pratique.recorder.record import Stage
@@ -175,3 +176,20 @@ def test_an_empty_file_is_no_request(tmp_path):
     assert read_all(tmp_path / "a.log") == ([], [])
     (tmp_path / "a.flow").write_bytes(b"0:}")
     assert list(read(Piece(str(tmp_path / "a.flow"), 0, 3, flows=True), pytest.fail)) == []
+
+
+def test_what_a_watch_sent_is_its_answer(tmp_path):
+    (tmp_path / "s.flow").write_bytes(
+        flow("GET", PODS + "?watch=true", answer=b"", flow="0-1") + flow(answer=b"", flow="0-2")
+    )
+    chunks = StreamEvents()
+    (tmp_path / "s.0-1.events").write_bytes(
+        chunks.feed(1.0, b'{"type":"ADDED"}\n{"ty') + chunks.feed(2.0, b'pe":"DELETED"}\n{"cut')
+    )
+    (watch, plain), bad = read_all(tmp_path / "s.flow")
+    assert watch.answer.body == b'{"type":"ADDED"}\n{"type":"DELETED"}\n'
+    assert (plain.answer.body, bad) == (b"", [])
+    (tmp_path / "s.0-1.events").write_bytes(b"oops\n")
+    (watch, _), bad = read_all(tmp_path / "s.flow")
+    assert watch.answer.body == b""
+    assert bad[0].startswith(f"{tmp_path}/s.0-1.events:1: ")

@@ -113,3 +113,13 @@ def test_probes_are_told_apart_whatever_their_number():
     made = [probe(number) for number in (0, 1, 10, 9_999_999)]
     assert len(set(made)) == 4
     assert all(one.isalpha() and len(one) == 12 for one in made)
+
+
+def test_a_watch_is_compared_event_by_event():
+    events = b"".join(json.dumps({"type": "ADDED", "object": SECRET}).encode() + b"\n" for _ in range(3))
+    attributes = request_attributes("GET", b"/api/v1/namespaces/dev/secrets?watch=true")
+    watch = Masker(of(SECRETS), attributes, "mcp-1", KnownValues()).watch_stream()
+    answer = Answer(200, "application/json", watch.feed(events) + watch.close())
+    found = compare(of(SECRETS), of(ANNOTATION), attributes, "mcp-1", answer)
+    assert set(found) >= {Seen(Sight.VISIBLE, ".object.data.password"), Seen(Sight.VISIBLE, ".object.data.user")}
+    assert shown(of(SECRETS), attributes, "mcp-1", answer).hits == {"m/secrets": 6}

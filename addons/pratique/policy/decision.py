@@ -28,9 +28,9 @@ from pratique.documents.folder import duplicates
 from pratique.errors import DocumentError, DocumentErrors, Position
 from pratique.policy import escalation
 from pratique.policy.conditions import Condition, ConditionError, compile_condition
-from pratique.policy.demands import NON_RESOURCE_VERBS, demands_of
+from pratique.policy.demands import NON_RESOURCE_VERBS, Demand, demands_of
 from pratique.policy.facts import Facts
-from pratique.policy.index import NO_DEMANDS, RuleIndex
+from pratique.policy.index import NO_DEMANDS, Covering, RuleIndex
 from pratique.policy.matching import CompiledRule
 from pratique.policy.needs import NOTHING, Needs
 from pratique.policy.observing import Observed, Observer
@@ -108,8 +108,12 @@ class PolicySet:
 
     def candidates(self, request: PolicyRequest) -> list[CompiledRule]:
         """The rules whose client, verb, resource and namespace match: only what they look at can make a difference."""
+        return [rule for rule, _ in self.covering(request)[1]]
+
+    def covering(self, request: PolicyRequest) -> tuple[frozenset[Demand], Sequence[Covering]]:
+        """The required demands, and the candidates with those that each covers."""
         candidates = self._index.candidates(request)
-        return [rule for rule, _ in candidates.group(request.namespace).rules(request.namespace)]
+        return candidates.required, candidates.group(request.namespace).rules(request.namespace)
 
     def explain(self, request: PolicyRequest) -> list[RuleTrace]:
         """Every rule, in the order of the documents, asked as `decide` asks it."""

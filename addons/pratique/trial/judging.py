@@ -23,6 +23,7 @@ from pratique.masking.mask import carries
 from pratique.masking.rules import MaskSet, compile_masks
 from pratique.policy import escalation
 from pratique.policy.decision import PolicySet, compile_policies
+from pratique.policy.possible import possible
 from pratique.policy.request import PolicyRequest
 from pratique.trial.audit_event import is_object
 from pratique.trial.recorded import REFUSED, Answer, RecordedRequest, headers_of
@@ -135,7 +136,12 @@ class Engine:
         if request.patch_type:
             request = replace(request, result=result_of(recorded))
         asked = asked_of(request)
-        if why := self._unknown(recorded, request):
+        why = self._unknown(recorded, request)
+        if why and (sure := self._whatever(recorded, request)):
+            return Judgement(
+                Outcome(sure.action), sure.rules, sure.message, client, asked, sure.terms, request, canonical
+            )
+        if why:
             rules = tuple(sorted(rule.id for rule in self.policies.candidates(request) if not rule.is_static))
             return Judgement(Outcome.UNKNOWN, rules, why, client, asked, None, request, canonical)
         verdict = _with_builtin(self.policies.decide(request), recorded)
@@ -155,6 +161,19 @@ class Engine:
         asked = Asked(recorded.raw.method.decode("latin-1"), path=target)
         return Judgement(Outcome.REFUSED, (), why, client, asked)
 
+    def _whatever(self, recorded: RecordedRequest, request: PolicyRequest) -> Verdict | None:
+        """The verdict that it gets whatever the cluster says, by the rules that decide in any case; None: there is none.
+
+        Of a request only that went through when it was recorded: else the cluster may not have answered, which denies it.
+        """
+        if recorded.lost or request.result is not None or not _went_through(recorded):
+            return None
+        found = possible(self.policies, request)
+        if len({(verdict.action, bool(verdict.errors), verdict.terms) for verdict in found}) != 1 or found[0].errors:
+            return None
+        common = set(found[0].rules).intersection(*(verdict.rules for verdict in found))
+        return replace(min(found, key=lambda verdict: verdict.rules), rules=tuple(sorted(common)))
+
     def _unknown(self, recorded: RecordedRequest, request: PolicyRequest) -> str:
         """Why the recording cannot tell; "" if it can. Errs towards Unknown."""
         if needed := self.policies.needs(request).names:
@@ -169,6 +188,13 @@ class Engine:
         if any(rule.conditions for rule in rules) and ("values" in recorded.lost or _masked_result(request)):
             return "a condition looks at the object, of which values are masked in the recording"
         return ""
+
+
+def _went_through(recorded: RecordedRequest) -> bool:
+    """Whether the gateway, or the cluster, had all that it needed to take the request."""
+    if recorded.verdict:
+        return recorded.verdict in {Action.ALLOW.value, Action.REQUIRE_APPROVAL.value}
+    return recorded.answer is not None and 200 <= recorded.answer.status < 300
 
 
 def _without_body(recorded: RecordedRequest) -> Any:

@@ -10,15 +10,17 @@ import json
 import mmap
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from pratique.errors import FramingError, RecordError
+from pratique.recorder.events import read as read_events
 from pratique.recorder.flowfile import scan
 from pratique.recorder.flowread import names, read_members
-from pratique.recorder.layout import FLOW, recordings, states
+from pratique.recorder.layout import FLOW, is_part, recordings, states
 from pratique.trial.audit_event import is_event, of_event
 from pratique.trial.recorded import Place, RecordedRequest, of_corpus, of_flow
 
@@ -32,6 +34,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 """An audit event holds two bodies of at most 3 MiB, escaped."""
 MAX_FLOW_BYTES = 64 * 1024 * 1024
 """A flow of which more is stored is no recording of API calls; it is stepped over, not read."""
+MAX_STREAM_BYTES = 4 * 1024 * 1024
+"""Of a watch or log that is looked at for masks: the same objects come again and again."""
 
 _WANTED = {
     **names("id", "metadata"),
@@ -197,7 +201,29 @@ def _request(flow: Mapping[str, Any], place: Place, on_bad: OnBad) -> Iterator[R
         on_bad(BadRecording(f"{place}: a flow of another form than mitmproxy's ({_brief(error)})"))
         return
     if found is not None:
-        yield found
+        yield _with_stream(found, str((flow.get("metadata") or {}).get("pratique.flow", "")), on_bad)
+
+
+def _with_stream(found: RecordedRequest, flow: str, on_bad: OnBad) -> RecordedRequest:
+    """With what a watch or a log sent as its answer, which has a file of its own; whole lines of it, MAX_STREAM_BYTES at most."""
+    answer, part = found.answer, f"{flow}.events"
+    if answer is None or answer.body or not is_part(part):
+        return found
+    file = Path(found.place.file)
+    events = file.with_name(f"{file.name.removesuffix(f'.{FLOW}')}.{part}")
+    if not events.is_file():
+        return found
+    body = bytearray()
+    try:
+        with events.open("rb") as lines:
+            for event in read_events(lines):
+                body += event.data
+                if len(body) > MAX_STREAM_BYTES:
+                    break
+    except FramingError as error:
+        on_bad(BadRecording(f"{events}:{error.offset + 1}: {error.message}"))
+    whole = body.rfind(b"\n") + 1
+    return replace(found, answer=answer._replace(body=bytes(body[:whole])))
 
 
 # --- lines ---

@@ -114,20 +114,30 @@ def compare(old: MaskSet, new: MaskSet, attributes: RequestAttributes, client: s
 
 
 def _differences(body: bytes, before: bytes, after: bytes) -> Iterator[Seen]:
-    try:
-        plain, masked_before, masked_after = (msgspec.json.decode(one) for one in (body, before, after))
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        marks = [len(_TEXT.findall(one)) for one in (before, after)]
-        if marks[0] != marks[1]:
-            yield Seen(Sight.VISIBLE if marks[0] > marks[1] else Sight.HIDDEN, "(text)")
-        return
     seen: set[Seen] = set()
-    for each in _walk(plain, masked_before, masked_after, ""):
+    for each in _of_documents(body, before, after):
         if each not in seen:
             seen.add(each)
             yield each
         if len(seen) >= MAX_FIELDS:
             return
+
+
+def _of_documents(*bodies: bytes) -> Iterator[Seen]:
+    """Of one document, of a watch line by line, or of text."""
+    rows = [bodies]
+    lines = [one.splitlines() for one in bodies]
+    if len(lines[0]) > 1 and len({len(each) for each in lines}) == 1:
+        rows = list(zip(*lines, strict=True))
+    for row in rows:
+        try:
+            plain, masked_before, masked_after = (msgspec.json.decode(one) for one in row)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            marks = [len(_TEXT.findall(one)) for one in bodies[1:]]
+            if marks[0] != marks[1]:
+                yield Seen(Sight.VISIBLE if marks[0] > marks[1] else Sight.HIDDEN, "(text)")
+            return
+        yield from _walk(plain, masked_before, masked_after, "")
 
 
 class _Gone:
