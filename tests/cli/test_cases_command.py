@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.trial.support import ASKS, PODS, READ, event, flow, lines, policy
+from tests.trial.support import ASKS, PODS, READ, SECRETS, event, flow, lines, masks, policy
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
 POD = {"kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "c"}]}}
@@ -79,3 +79,22 @@ def test_where_several_files_could_be_meant_one_must_be_named(run, folder):
     )
     assert result.exit_code == 2
     assert "a.cases.yaml, b.cases.yaml" in result.output
+
+
+@pytest.mark.parametrize("verb", ["create", "patch"])
+def test_no_value_of_an_audit_log_gets_into_a_case(run, folder, verb):
+    (folder / "policies" / "p.yaml").write_text(policy(READ) + masks(SECRETS))
+    secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}, "data": {"p": "Q0FOQVJZLTE="}}
+    operations = [{"op": "add", "path": "/data/p", "value": "Q0FOQVJZLTE="}]
+    target = PODS.replace("pods", "secrets") + ("/s" if verb == "patch" else "")
+    given = event(
+        verb, target, requestObject=operations if verb == "patch" else secret, objectRef={"resource": "secrets"}
+    )
+    (folder / "a.log").write_bytes(lines(given))
+    result = run("cases", "add", f"{folder}/a.log:1", "--policies", folder / "policies", "--expect", "Deny", "--why", "x", "--file",
+                 folder / "policies" / "p.cases.yaml")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "values are masked" in result.stderr
+    text = (folder / "policies" / "p.cases.yaml").read_text()
+    assert "Q0FOQVJZLTE=" not in text
+    assert run("check", folder / "policies").exit_code == 0

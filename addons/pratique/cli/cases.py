@@ -15,7 +15,8 @@ from pratique.documents import cases_files, parse, read_folder, read_text
 from pratique.errors import PratiqueError
 from pratique.kube.status import harmless
 from pratique.policy.cases import KIND, REFUSED, CaseRequest, CaseSpec, CasesSpec, Expect, policy_request, run_cases
-from pratique.trial.as_case import add_case, case_request, judged_case, new_file, replace_client
+from pratique.recorder.scrub import scrub_header
+from pratique.trial.as_case import add_case, case_request, judged_case, masked, new_file, replace_client
 from pratique.trial.judging import As, Engine, Judgement
 from pratique.trial.reading import BadRecording, files_of, pieces, read
 from pratique.trial.recorded import RecordedRequest
@@ -90,9 +91,13 @@ def _request(found: Judgement, recorded: RecordedRequest, engine: Engine) -> Cas
     if found.request is None or found.canonical is None:
         raw = recorded.raw
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw.headers}
-        kept = {name: value for name, value in headers.items() if name not in {"host", "content-length", "audit-id"}}
+        told = {name: value for name, value in headers.items() if name not in {"host", "content-length", "audit-id"}}
+        kept = {name: value for name, value in told.items() if scrub_header(name, value) == value}  # no credential
         return CaseRequest(raw.method.decode("latin-1"), raw.target.decode("latin-1"), kept)
-    return case_request(found.request, found.canonical, with_result=_reads_result(found, engine))
+    request, canonical = masked(found.request, found.canonical, engine.masks)
+    if canonical is not found.canonical:
+        click.echo("values are masked in the case, by the MaskPolicies of the folder", err=True)
+    return case_request(request, canonical, with_result=_reads_result(found, engine))
 
 
 def _reads_result(found: Judgement, engine: Engine) -> bool:

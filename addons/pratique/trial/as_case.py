@@ -7,6 +7,7 @@ request is meant (`pratique.cli.cases`).
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pratique.errors import Position, PratiqueError, Refused
+from pratique.kube.body import dump
 from pratique.kube.canonical import CanonicalRequest
+from pratique.masking.known import KnownValues
+from pratique.masking.masker import Masker
+from pratique.masking.operations import mask_operations
+from pratique.masking.rules import MaskSet
 from pratique.policy.cases import Case, CaseRequest, CaseSpec, Expect, parse_cases, policy_request
 from pratique.policy.request import PolicyRequest
 
@@ -43,6 +49,26 @@ def case_request(request: PolicyRequest, canonical: CanonicalRequest, *, with_re
         if made is not None and _is_the_same(made, request):
             return msgspec.structs.replace(made, result=result)
     raise NotACase("this request cannot be written as a case. Write one with `flow: {file: …, auditID: …}`")
+
+
+def masked(
+    request: PolicyRequest, canonical: CanonicalRequest, masks: MaskSet
+) -> tuple[PolicyRequest, CanonicalRequest]:
+    """As the recorder would keep it: an audit log, or the recording of another tool, holds values. MaskError."""
+    masker = Masker(masks, canonical.attributes, request.client, KnownValues())
+    result = request.result
+    if result is not None:
+        result = json.loads(masker.mask_body("application/json", dump(result)).body)
+    document = canonical.document
+    if document is not None and not canonical.proxied:
+        if canonical.patch_type == "json-patch":
+            document = mask_operations(document, canonical.attributes, masks, request.client)
+        else:
+            document = json.loads(masker.mask_body("application/json", canonical.body).body)
+    if document == canonical.document and result == request.result:
+        return request, canonical
+    kept = replace(canonical, document=document, body=b"" if document is None else dump(document))
+    return replace(request, document=document, result=result), kept
 
 
 def _by_verb(request: PolicyRequest, canonical: CanonicalRequest) -> CaseRequest | None:
