@@ -60,6 +60,8 @@ class Exchange:
     sent: CanonicalRequest | None = None
     """As it goes upstream: `canonical`, tied to the state of the object that it was judged on."""
     verdict: Verdict | None = None
+    observed: tuple[str, ...] = ()
+    """What policies that are only observed would have decided; for the recording, decides nothing."""
     approval: str = ""
     """Id of the granted approval that this request uses up."""
     precondition: Precondition | None = None

@@ -97,7 +97,7 @@ def test_show_as_json_has_stable_keys(run_json, recorded: Path) -> None:
     assert set(shown["requests"][0]) == {
         "time", "milliseconds", "verdict", "status", "verb", "resource", "namespace", "name", "method", "path", "argv",
         "rules", "errors", "approval", "masks", "message", "note", "answeredBy", "requestBytes", "responseBytes", "auditID",
-        "userAgent", "flow", "entry", "open", "stream", "cast", "request",
+        "userAgent", "flow", "entry", "open", "stream", "cast", "request", "observed",
     }  # fmt: skip
     assert [row["stream"] for row in shown["requests"]] == [False, False, False, False, True, False]
     assert shown["requests"][5]["cast"] == f"{flow_id(6)}.cast"

@@ -55,6 +55,14 @@ def test_a_denial_without_a_rule_is_a_verdict_all_the_same(metrics: Metrics) -> 
     assert value(metrics, "upstream_seconds_count", verb="delete") is None
 
 
+def test_what_an_observed_policy_would_decide_is_counted_beside_what_was_enforced(metrics: Metrics) -> None:
+    metrics.observe(
+        Finished(client="agent", verb="get", action="Allow", observed=(("next", "Deny"), ("other", "Allow")))
+    )
+    assert value(metrics, "observed_verdicts_total", policy="next", action="Deny", enforced="Allow") == 1
+    assert value(metrics, "observed_verdicts_total", policy="other", action="Allow", enforced="Allow") == 1
+
+
 def test_holds_that_were_approved_and_those_that_were_not(metrics: Metrics) -> None:
     metrics.observe(Finished(held=44.0, code=403))
     metrics.observe(Finished(held=3.0, upstream=0.1, code=200))

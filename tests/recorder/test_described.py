@@ -9,8 +9,8 @@ import pytest
 from pratique.errors import Cause, Refused
 from pratique.exchange import Exchange
 from pratique.kube.canonical import RawRequest, canonicalise
-from pratique.recorder.described import BODY_BYTES, Sizes, Told, describe, sizes
-from pratique.recorder.record import Record, Stage, comment, marker
+from pratique.recorder.described import Sizes, Told, describe, sizes
+from pratique.recorder.record import BODY_BYTES, Record, Stage, comment, marker
 from pratique.verdict import Action, Verdict
 from tests.recorder.support import NOON
 

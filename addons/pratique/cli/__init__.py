@@ -25,6 +25,10 @@ class Commands(click.Group):
         "run": "run",
         "check": "policies",
         "explain": "explain",
+        "test-policy": "trying",
+        "propose": "propose",
+        "cases": "cases",
+        "docs": "docs",
         "mask": "mask",
         "clients": "clients",
         "reviewers": "reviewers",
@@ -47,7 +51,7 @@ class Commands(click.Group):
         import importlib  # noqa: PLC0415 - see the module docstring
 
         module = importlib.import_module(f"pratique.cli.{self.names[name]}")
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, name.replace("-", "_"))
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -159,6 +159,11 @@ def _verdict(result: dict[str, Any]) -> Text:
     text += Text(f"  by {harmless(by)}" if verdict["rules"] else f"  {by}")
     if full["message"]:
         text += Text(f"\n  {'':<{_WIDTH}}{harmless(full['message'])}")
+    for one in result["explanation"]["observed"]:
+        said = f"{one['policy']} (observed) would say {one['action']}"
+        text += Text(
+            f"\n  {'':<{_WIDTH}}{harmless(said)}  by {harmless(', '.join(one['rules']) or 'no rule')}", style="cyan"
+        )
     for error in verdict["errors"]:
         text += Text(f"\n  {'':<{_WIDTH}}{harmless(error)}", style="red")
     return text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pratique.cli.covered import covered_folder
 from pratique.cli.output import console, output_option, print_json
 from pratique.cli.recorded import recorded_request
 from pratique.documents import Document, cases_files, read_folder, read_text
@@ -46,21 +47,36 @@ def _has_cluster(documents: list[Document]) -> bool:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--coverage", is_flag=True, help="Also which rules, conditions and mask rules were reached, and which never."
+)
+@click.option("--recordings", "-r", multiple=True, type=click.Path(path_type=Path), help="Recordings that count, too.")
 @output_option
-def check(folder: Path, output: str) -> None:
+def check(folder: Path, coverage: bool, recordings: tuple[Path, ...], output: str) -> None:  # noqa: FBT001
     """Validate the documents of FOLDER and run their cases. Exit 1 if anything is wrong."""
+    if recordings and not coverage:
+        raise click.UsageError("--recordings goes with --coverage")
     report, errors = check_folder(folder)
     passed = report.passed and not errors
     lines = [*(str(error) for error in errors), *report.lines()]
+    covered = covered_folder(folder, report, recordings) if coverage and not report.errors and not errors else None
     if output == "json":
         counts = {"policies": report.policies, "rules": report.rules, "cases": len(report.results)}
-        print_json({"passed": passed, **counts, "failed": len(report.failed), "findings": lines})
+        more = {"coverage": covered.as_json()} if covered else {}
+        print_json({"passed": passed, **counts, "failed": len(report.failed), "findings": lines, **more})
     else:
-        shown = console()
-        for line in lines:
-            unreached = ": no case reaches rule" in line
-            shown.print(harmless(line), style="yellow" if unreached else "red", markup=False)
-        mark = "[green]ok[/]" if passed else "[red]not ok[/]"
-        summary = f"{report.policies} policies, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
-        console().print(f"{mark}: {summary}")
+        _show(report, lines, {str(each) for each in (*report.unreached, *report.overlaps)}, passed=passed)
+        if covered:
+            covered.show()
     sys.exit(0 if passed else 1)
+
+
+def _show(report: CheckReport, lines: list[str], hints: set[str], *, passed: bool) -> None:
+    shown = console()
+    for line in lines:
+        shown.print(harmless(line), style="yellow" if line in hints else "red", markup=False)
+    mark = "[green]ok[/]" if passed else "[red]not ok[/]"
+    summary = (
+        f"{report.policies} policies, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
+    )
+    console().print(f"{mark}: {summary}")

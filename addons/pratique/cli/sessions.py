@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pratique.cli.exporting import exported
+from pratique.cli.observed import observed
 from pratique.cli.output import STYLES, console, output_option, print_json, state_option, table, time_of
 from pratique.cli.shared import print_shared
 from pratique.errors import RecordError
@@ -181,7 +182,8 @@ def _aligned(listed: list[Row]) -> Table:
     for heading in ("RULES", "APPROVAL"):
         shown.add_column(heading, overflow="fold")
     for row in listed:
-        below = [f"masked by {', '.join(row.masks)}" if row.masks else "", row.message, row.note]
+        otherwise = [f"observed: {text}" for text in row.observed if text.split(" ")[1:2] != [row.verdict]]
+        below = [*otherwise, f"masked by {', '.join(row.masks)}" if row.masks else "", row.message, row.note]
         request = Text(harmless(row.words))
         for line in filter(None, below):
             request.append(f"\n{harmless(line)}", style="dim")
@@ -341,3 +343,6 @@ def export(session: str, state: Path, form: str, to: Path | None) -> None:
     to.write_text(text, encoding="utf-8")
     to.chmod(0o600)
     click.echo(f"wrote {to}", err=True)
+
+
+sessions.add_command(observed)

@@ -92,6 +92,7 @@ def _finished(flow: http.HTTPFlow, state: Exchange, now: float, mask: Callable[[
         name=scrub_value(mask(attributes.name)) if attributes else "",
         action=str(verdict.action) if verdict is not None else "",
         rules=verdict.rules if verdict is not None else (),
+        observed=tuple((policy, action) for policy, action, *_ in (text.split(" ") for text in state.observed)),
         refusal=(refusal.rule or "other") if refusal is not None else "",
         code=flow.response.status_code if flow.response is not None else 0,
         masked=state.masked or (state.stream.hits if state.stream is not None else {}),

@@ -21,7 +21,7 @@ class Finished:
     """Times are seconds. `code` is 0 where the client left before it was answered.
 
     `held`: waited for a reviewer (None: no approval was needed). `upstream`: from sending to the whole answer, of a
-    stream to its first byte (None: not sent). `added`: what the gateway itself took (None: of a stream, or not sent).
+    stream to its first byte (None: not sent). `observed`: policy and action of policies that are only observed. `added`: what the gateway itself took (None: of a stream, or not sent).
     """
 
     client: str = ""
@@ -35,6 +35,7 @@ class Finished:
     name: str = ""
     action: str = ""
     rules: tuple[str, ...] = ()
+    observed: tuple[tuple[str, str], ...] = ()
     refusal: str = ""
     code: int = 0
     masked: Mapping[str, int] = field(default_factory=dict)

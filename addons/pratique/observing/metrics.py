@@ -98,6 +98,12 @@ class Metrics:
         self._verdicts = Counter(
             "pratique_verdicts", "Verdicts, once for each rule that decided.", ["action", "rule"], registry=of
         )
+        self._observed = Counter(
+            "pratique_observed_verdicts",
+            "Verdicts of policies with `mode: Observe`, and what was enforced.",
+            ["policy", "action", "enforced"],
+            registry=of,
+        )
         self._refusals = Counter(
             "pratique_refusals", "Requests that the gateway answered itself, by its own rule.", ["rule"], registry=of
         )
@@ -132,6 +138,8 @@ class Metrics:
         self._requests.labels(request.client, verb, str(request.code)).inc()
         for rule in request.rules or ([""] if request.action else []):
             self._verdicts.labels(request.action, rule).inc()
+        for policy, action in request.observed:
+            self._observed.labels(policy, action, request.action).inc()
         if request.refusal:
             self._refusals.labels(request.refusal).inc()
         for rule, number in request.masked.items():

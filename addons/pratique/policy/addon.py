@@ -114,6 +114,7 @@ class Policy:
             _note(state, policies.decide(replace(asked, fault=str(unanswered))))
             raise unanswered.refusal from None
         verdict = self._questioned(state, policies.decide(seen.request), seen.request)
+        state.observed = tuple(map(str, policies.observe(seen.request)))
         _note(state, verdict)
         if verdict.action is Action.DENY:
             raise denied(verdict, canonical)

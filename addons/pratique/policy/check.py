@@ -11,6 +11,7 @@ from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors, Position
 from pratique.policy.cases import Case, CaseResult, run_cases
 from pratique.policy.decision import KIND, compile_policies
+from pratique.policy.overlaps import Overlap, overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class CheckReport:
     errors: tuple[DocumentError, ...] = ()
     results: tuple[CaseResult, ...] = ()
     unreached: tuple[Unreached, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
 
     @property
     def failed(self) -> tuple[CaseResult, ...]:
@@ -40,14 +42,14 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """True without errors and failed cases. Unreached rules are reported, they fail nothing."""
+        """True without errors and failed cases. Unreached and pointless rules are reported, they fail nothing."""
         return not self.errors and not self.failed
 
     def lines(self) -> list[str]:
         """`file:line:column: message. remedy`, one per finding."""
         found = [str(error) for error in self.errors]
         found += [f"{each.case.position}: case `{each.case.name}`: {each.problem}" for each in self.failed]
-        return found + [str(each) for each in self.unreached]
+        return found + [str(each) for each in (*self.unreached, *self.overlaps)]
 
 
 def check_folder_documents(documents: list[Document], cases: list[Case]) -> CheckReport:
@@ -62,4 +64,4 @@ def check_folder_documents(documents: list[Document], cases: list[Case]) -> Chec
     unreached = (
         [Unreached(rule.id, rule.position) for rule in policies.rules if rule.id not in reached] if cases else []
     )
-    return CheckReport(count, len(policies.rules), (), results, tuple(unreached))
+    return CheckReport(count, len(policies.rules), (), results, tuple(unreached), tuple(overlaps(policies)))

@@ -19,23 +19,25 @@ The verdict of a request, strictest first:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pratique.documents import Document
 from pratique.documents.folder import duplicates
 from pratique.errors import DocumentError, DocumentErrors, Position
 from pratique.policy import escalation
 from pratique.policy.conditions import Condition, ConditionError, compile_condition
-from pratique.policy.demands import NON_RESOURCE_VERBS, demands_of
+from pratique.policy.demands import NON_RESOURCE_VERBS, Demand, demands_of
 from pratique.policy.facts import Facts
-from pratique.policy.index import NO_DEMANDS, RuleIndex
+from pratique.policy.index import NO_DEMANDS, Covering, RuleIndex
 from pratique.policy.matching import CompiledRule
 from pratique.policy.needs import NOTHING, Needs
+from pratique.policy.observing import Observed, Observer
 from pratique.policy.outcome import Outcome, verdict_of
 from pratique.policy.patterns import Globs
 from pratique.policy.request import PolicyRequest
-from pratique.policy.rules import PolicySpec, check_rules
+from pratique.policy.rules import OBSERVE, PolicySpec, check_rules
 from pratique.verdict import Action, Verdict
 
 KIND = "Policy"
@@ -67,9 +69,15 @@ class RuleTrace:
 class PolicySet:
     """All policies of a folder, compiled. Does not change, but for what it remembers of earlier requests."""
 
-    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+    def __init__(self, rules: Sequence[CompiledRule], observers: Sequence[Observer] = ()) -> None:
+        """`observers` are asked by `observe` only: INVARIANT: they are no part of any verdict."""
         self.rules = tuple(rules)
+        self.observers = tuple(observers)
         self._index = RuleIndex(self.rules)
+
+    def observe(self, request: PolicyRequest) -> tuple[Observed, ...]:
+        """What each observed policy that is about this client would decide. Never raises."""
+        return tuple(each.see(request) for each in self.observers if each.concerns(request.client))
 
     def decide(self, request: PolicyRequest) -> Verdict:
         """Never raises for a request; whatever cannot be told is Deny."""
@@ -97,6 +105,15 @@ class PolicySet:
         if group.is_static and verdict.action is Action.ALLOW and not escalation.is_checked(request.attributes):
             group.settled = verdict
         return verdict
+
+    def candidates(self, request: PolicyRequest) -> list[CompiledRule]:
+        """The rules whose client, verb, resource and namespace match: only what they look at can make a difference."""
+        return [rule for rule, _ in self.covering(request)[1]]
+
+    def covering(self, request: PolicyRequest) -> tuple[frozenset[Demand], Sequence[Covering]]:
+        """The required demands, and the candidates with those that each covers."""
+        candidates = self._index.candidates(request)
+        return candidates.required, candidates.group(request.namespace).rules(request.namespace)
 
     def explain(self, request: PolicyRequest) -> list[RuleTrace]:
         """Every rule, in the order of the documents, asked as `decide` asks it."""
@@ -175,18 +192,46 @@ def compile_policies(documents: list[Document]) -> PolicySet:
     """
     policies = [document for document in documents if document.kind == KIND]
     errors: list[DocumentError] = duplicates(policies)
-    rules: list[CompiledRule] = []
+    compiled: list[_Compiled] = []
     for document in policies:
         try:
-            rules += _compile(document)
+            compiled.append(_compile(document))
         except DocumentErrors as error:
             errors += error.errors
+    names = {document.name for document in policies}
+    enforced = [each for each in compiled if each.spec.mode != OBSERVE]
+    errors += _wrong_bases(compiled, names - {each.document.name for each in compiled if each not in enforced})
     if errors:
         raise DocumentErrors(errors)
-    return PolicySet(rules)
+    observers = [_observer(each, enforced) for each in compiled if each.spec.mode == OBSERVE]
+    return PolicySet([rule for each in enforced for rule in each.rules], observers)
 
 
-def _compile(document: Document) -> list[CompiledRule]:
+class _Compiled(NamedTuple):
+    """One document."""
+
+    document: Document
+    spec: PolicySpec
+    subjects: Globs
+    rules: list[CompiledRule]
+
+
+def _wrong_bases(compiled: Sequence[_Compiled], enforced: set[str]) -> Iterator[DocumentError]:
+    for each in compiled:
+        if each.spec.base and each.spec.base not in enforced:
+            message = f"there is no enforced policy `{each.spec.base}`"
+            yield each.document.error(("spec", "base"), message, "Name the policy that it would replace")
+
+
+def _observer(observed: _Compiled, enforced: Sequence[_Compiled]) -> Observer:
+    """The set that would decide if this policy were enforced in place of its base."""
+    base = [each for each in enforced if each.document.name == observed.spec.base]
+    kept = [rule for each in enforced if each not in base for rule in each.rules]
+    subjects = (observed.subjects, *(each.subjects for each in base))
+    return Observer(observed.document.name, PolicySet([*kept, *observed.rules]), subjects)
+
+
+def _compile(document: Document) -> _Compiled:
     spec = document.convert(("spec",), PolicySpec)
     errors = check_rules(document, spec)
     subjects = Globs(spec.subjects)
@@ -204,4 +249,4 @@ def _compile(document: Document) -> list[CompiledRule]:
             rules.append(CompiledRule(document.name, subjects, rule, tuple(conditions), position))
     if errors:
         raise DocumentErrors(errors)
-    return rules
+    return _Compiled(document, spec, subjects, rules)

@@ -11,6 +11,7 @@ from typing import Any
 from pratique.policy import escalation
 from pratique.policy.decision import PolicySet, RuleTrace
 from pratique.policy.demands import demands_of
+from pratique.policy.observing import Observed
 from pratique.policy.powers import template_of
 from pratique.policy.request import PolicyRequest
 from pratique.verdict import Verdict
@@ -29,6 +30,7 @@ class Explanation:
     needs: tuple[str, ...]
     rules: tuple[RuleTrace, ...]
     verdict: Verdict
+    observed: tuple[Observed, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For `--output json`; keys in camelCase, as everywhere in Kubernetes."""
@@ -42,6 +44,9 @@ class Explanation:
             "needs": list(self.needs),
             "rules": [_trace_json(trace) for trace in self.rules],
             "verdict": _verdict_json(self.verdict),
+            "observed": [
+                {"policy": one.policy, "action": one.action, "rules": list(one.rules)} for one in self.observed
+            ],
         }
 
 
@@ -63,6 +68,7 @@ def explain(policies: PolicySet, request: PolicyRequest) -> Explanation:
         needs=policies.needs(request).names,
         rules=tuple(policies.explain(request)),
         verdict=policies.decide(request),
+        observed=policies.observe(request),
     )
 
 

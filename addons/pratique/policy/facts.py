@@ -39,9 +39,13 @@ class Facts:
     def refused_by(self, conditions: Sequence[Condition]) -> str:
         """The first condition that is false; "" if all hold. Raises ConditionError."""
         for condition in conditions:
-            if not condition.holds(self._activation(with_template=condition.reads_template)):
+            if not self.holds(condition):
                 return f"condition `{condition.name}` is false"
         return ""
+
+    def holds(self, condition: Condition) -> bool:
+        """Raises ConditionError."""
+        return condition.holds(self._activation(with_template=condition.reads_template))
 
     def _activation(self, *, with_template: bool) -> object:
         found = self._activations.get(with_template)

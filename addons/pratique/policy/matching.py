@@ -62,6 +62,7 @@ class CompiledRule:
         self.verbs = Globs(rule.verbs)
         self.resources = Resources(rule.resources, allow=self.allow)
         self._subjects = subjects
+        self.subjects = (*sorted(subjects.exact), *subjects.patterns)
         self._groups = Globs(rule.api_groups)
         self.namespaces = None if rule.namespaces is None or ANY in rule.namespaces else Globs(rule.namespaces)
         self.is_static = self._is_static()

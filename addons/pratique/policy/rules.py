@@ -23,10 +23,11 @@ from pratique.policy.patterns import ANY, REST
 from pratique.policy.powers import Power
 from pratique.verdict import Action, ApprovalTerms
 
+OBSERVE = "Observe"
 MAX_EXPIRY = 30 * 24 * 3600.0  # seconds; an approval that is open for longer is a standing permission: write a rule
 
 _DURATION = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?\Z")
-_RESOURCE = re.compile(r"(?:\*|[a-z0-9][a-z0-9.-]*)(?:/(?:\*|[a-z0-9][a-z0-9-]*))?\Z")
+RESOURCE_NAME = re.compile(r"(?:\*|[a-z0-9][a-z0-9.-]*)(?:/(?:\*|[a-z0-9][a-z0-9-]*))?\Z")
 _RULE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?\Z")
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
@@ -110,11 +111,17 @@ class Rule(_Spec, frozen=True):
 
 
 class PolicySpec(_Spec, frozen=True):
-    """`spec:` of a Policy. `subjects` are globs over Client names."""
+    """`spec:` of a Policy. `subjects` are globs over Client names.
+
+    `mode: Observe`: its verdict is recorded and decides nothing. `base`: the enforced policy in whose place it is thought;
+    without one it is thought beside all others (`observing.py`).
+    """
 
     rules: tuple[Rule, ...]
     subjects: tuple[Text, ...] = (ANY,)
     description: str = ""
+    mode: Literal["Enforce", "Observe"] = "Enforce"
+    base: str = ""
 
 
 def seconds(duration: str) -> float:
@@ -139,6 +146,9 @@ def check_rules(document: Document, spec: PolicySpec) -> list[DocumentError]:
         errors.append(
             document.error(("spec", "subjects"), "policy has no subjects", "Remove `subjects:` or name clients")
         )
+    if spec.base and spec.mode != OBSERVE:
+        message = "`base` goes with `mode: Observe`"
+        errors.append(document.error(("spec", "base"), message, "Write `mode: Observe`, or remove `base:`"))
     for index, rule in enumerate(spec.rules):
         checker = _Checker(document, ("spec", "rules", index), rule)
         if rule.name in seen:
@@ -203,7 +213,7 @@ class _Checker:
                 )
             )
         for index, resource in enumerate(rule.resources):
-            if not _RESOURCE.match(resource):
+            if not RESOURCE_NAME.match(resource):
                 self.refuse(
                     "resources",
                     f"resource `{resource}` is not a plural name",

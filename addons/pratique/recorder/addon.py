@@ -23,11 +23,11 @@ from pratique.kube.channels import is_tar
 from pratique.recorder import layout
 from pratique.recorder.casts import Cast, Header
 from pratique.recorder.claims import claims, kubectl_session
-from pratique.recorder.described import BODY_BYTES, Sizes, Told, describe, sizes
+from pratique.recorder.described import Sizes, Told, describe, sizes
 from pratique.recorder.events import StreamEvents
 from pratique.recorder.flowstate import Ends, Headers, Message, Server, flow_bytes
 from pratique.recorder.open_sessions import Key, OpenSessions
-from pratique.recorder.record import Opened, Record, Stage
+from pratique.recorder.record import BODY_BYTES, Opened, Record, Stage
 from pratique.recorder.scrub import MAX_HEADERS, MAX_REMEMBERED, argv_of, scrub_header, scrub_refusal
 from pratique.recorder.spool import Spool
 from pratique.recorder.spool_tape import SpoolTape

@@ -13,11 +13,9 @@ from typing import Any
 
 from pratique.exchange import Exchange
 from pratique.recorder.claims import user_agent
-from pratique.recorder.record import Record, Stage
+from pratique.recorder.record import BODY_BYTES, Record, Stage
 from pratique.recorder.scrub import argv_of, scrub_path, scrub_query, scrub_value
 
-BODY_BYTES = 1 << 20
-"""Of a body that are stored; size and SHA-256 tell the rest. A recorded 100 MB list is no help to an auditor."""
 MAX_METHOD = 32
 """Characters; the longest of Kubernetes is DELETE."""
 
@@ -85,6 +83,7 @@ def describe(
         verdict=str(verdict.action) if verdict else "",
         rules=verdict.rules if verdict else (),
         errors=tuple(map(scrub_value, verdict.errors)) if verdict else (),
+        observed=state.observed,
         message=scrub_value(refusal.message) if refusal else "",
         approval_id=_approval(state),
         masks=tuple(sorted(state.masked or (state.stream.hits if state.stream else {}))),

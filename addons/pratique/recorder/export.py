@@ -98,6 +98,7 @@ def _annotations(session: str, n: int, record: Record) -> dict[str, str]:
         "approval": record.approval_id,
         "masks": " ".join(record.masks),
         "errors": "; ".join(record.errors),
+        "observed": "; ".join(record.observed),
         "answered-by": record.answered_by,
     }
     return {ANNOTATION + name: value for name, value in ours.items() if value}

@@ -50,7 +50,7 @@ def text_of(record: Record) -> str:
     """What `grep` looks through."""
     return "\n".join((
         record.path, record.query, " ".join(record.argv), record.message, record.note, " ".join(record.rules),
-        record.user_agent,
+        record.user_agent, *record.observed,
     ))  # fmt: skip
 
 

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
+BODY_BYTES = 1 << 20
+"""Of a body that are stored; size and SHA-256 tell the rest. A recorded 100 MB list is no help to an auditor."""
+
 
 class Stage(StrEnum):
     """How far the request is when the record is written; the first three are those of audit.k8s.io/v1."""
@@ -28,9 +31,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     epoch; sizes are bytes; `*_sha256` is set only for what is *not* stored whole, and `*_cut` is then how many bytes
     are stored; the hash of a request is that of its masked body, never of a value. `verdict` is an Action of
     pratique.verdict; `status` is what the client was answered, `answered_by` is "gateway" or "upstream" (or nobody);
-    `sent` says that it went to the cluster, whoever answered then. `masks` are ids of mask rules that hit. `own_calls`
-    are Audit-IDs of the gateway's own calls about the request. `credential` is by what the client was authenticated:
-    its kind, `:`, and what names it (the hash of a key, `jti`, a serial and thumbprint). `note` is one line of prose for the timeline.
+    `sent` says that it went to the cluster, whoever answered then. `observed` are the verdicts of policies that are only
+    observed: name, action, rules. `masks` are ids of mask rules that hit. `own_calls` are Audit-IDs of the gateway's own
+    calls about the request. `credential` is by what the client was authenticated: its kind, `:`, and what names it (the
+    hash of a key, `jti`, a serial and thumbprint). `note` is one line of prose for the timeline.
     """
 
     flow: str = ""
@@ -53,6 +57,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     verdict: str = ""
     rules: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    observed: tuple[str, ...] = ()
     message: str = ""
     approval_id: str = ""
     own_calls: tuple[str, ...] = ()

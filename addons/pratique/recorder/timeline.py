@@ -52,6 +52,7 @@ class Row:
     open: bool = False
     stream: bool = False
     cast: str = ""
+    observed: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -115,6 +116,7 @@ def row(entry: Entry, record: Record, *, stream: bool = False, cast: str = "") -
         open=record.stage is not Stage.COMPLETE,
         stream=stream,
         cast=cast,
+        observed=record.observed,
     )
 
 
