@@ -60,6 +60,7 @@ from pratique.observing.logs import wants_json
 from pratique.observing.metrics import Readings
 from pratique.observing.readiness import Readiness
 from pratique.observing.watched import Parts, watch
+from pratique.playground.playground import Playground
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
@@ -187,6 +188,7 @@ class Bundle:
             probes=probes,
             outbox=stores.outbox(),
             links=Links(stores.link_key()),
+            playground=Playground(live.folder, state),
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)

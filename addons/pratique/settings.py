@@ -99,6 +99,14 @@ OPTIONS = (
         " folder, so that several gateways fit on one machine; empty switches it off",
     ),
     Setting(
+        "pratique_playground",
+        bool,
+        False,
+        "",
+        "Whether reviewers get a playground: requests and policies tried out on the page, with what was recorded to pick from.",
+        "every reviewer sees recorded requests of all clients there (masked, as they are recorded); `./scripts/demo` has it",
+    ),
+    Setting(
         "pratique_admin_url",
         str,
         "",

@@ -72,6 +72,7 @@ class Approvals:
         probes: Probes,
         outbox: Outbox,
         links: Links,
+        playground: Any = None,
     ) -> None:
         """`answer_upgrade(flow, notice)` answers the upgrade of a held exec, and tells its client what it waits for."""
         self._holding = holding
@@ -89,6 +90,7 @@ class Approvals:
         self._admin: AdminServer | None = None
         self._url = ""
         self._links = links
+        self._playground = playground
         self._outbox = outbox
         holding.on_asked(self._show)
 
@@ -170,6 +172,7 @@ class Approvals:
             self._links,
             lambda: {approval_id for _, approval_id in self._held.values()},
             urlsplit(self._url).hostname or "",
+            self._playground if options.pratique_playground else None,
         )
         self._admin.serve(context, self._url)
         logger.warning("reviewers decide at %s/", self._url)

@@ -43,7 +43,7 @@ def mask(  # noqa: PLR0917 - click calls it by name
     masks = compile_masks(read_folder(policies or default_policies()))
     attributes = _attributes(target)
     masker = Masker(masks, attributes, client, KnownValues())
-    shown, hits = _masked(masker, attributes, content_type, file.read())
+    shown, hits = masked_answer(masker, attributes, content_type, file.read())
     sys.stdout.buffer.write(shown)
     sys.stdout.buffer.flush()
     _report(masks, attributes, client, hits, output)
@@ -56,10 +56,10 @@ def _attributes(target: str) -> RequestAttributes:
     return attributes
 
 
-def _masked(
+def masked_answer(
     masker: Masker, attributes: RequestAttributes, content_type: str, body: bytes
 ) -> tuple[bytes, dict[str, int]]:
-    """Raises MaskError, with what to do."""
+    """The body as a client would get it, and rule → how often. Raises MaskError, with what to do."""
     is_text = attributes.subresource in {"log", "proxy"}
     content_type = content_type or ("text/plain" if is_text else "application/json")
     if content_type.startswith("application/json") and not is_text:

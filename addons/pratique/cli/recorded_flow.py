@@ -21,7 +21,7 @@ from pratique.recorder.sessions import located
 
 _LENGTH = re.compile(rb"[0-9]{1,12}:")
 # They spoke of the bytes on the wire; what is kept is the content.
-_OF_THE_WIRE = frozenset({"content-length", "transfer-encoding", "host"})
+OF_THE_WIRE = frozenset({"content-length", "transfer-encoding", "host"})
 SCRUBBED = "recorded: masks stand for what was scrubbed, credentials are gone"
 
 
@@ -56,7 +56,7 @@ def of_session(state: Path, prefix: str) -> Iterator[tuple[str, Asked]]:
 def _asked(flow: dict[str, Any], place: str) -> tuple[str, Asked]:
     sent, metadata = flow["request"], flow.get("metadata") or {}
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in sent["headers"]]
-    kept = [pair for pair in headers if pair[0].lower() not in _OF_THE_WIRE]
+    kept = [pair for pair in headers if pair[0].lower() not in OF_THE_WIRE]
     target = sent["path"].decode("utf-8", "surrogateescape")
     raw = request(sent["method"].decode("latin-1"), target, kept, sent.get("content") or b"")
     ours = any(key.startswith("pratique.") for key in metadata)

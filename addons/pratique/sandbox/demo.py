@@ -84,7 +84,16 @@ class Demo:
             "--state",
             str(self.state),
         ]
-        command += ["--set", f"pratique_hold={self.hold}", "--listen-host", "127.0.0.1", "-p", str(self.port)]
+        command += [
+            "--set",
+            f"pratique_hold={self.hold}",
+            "--set",
+            "pratique_playground=true",
+            "--listen-host",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "addons"), "PYTHONUNBUFFERED": "1"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
@@ -145,6 +154,8 @@ Six things to try:
   5. the recording           {pratique} sessions list --state {state}
                              {pratique} replay SESSION --state {state}
   6. the policy on a file    echo '{{"id":"x","method":"DELETE","path":"/api/v1/namespaces/payments"}}' | {pratique} explain --policies {policies} -
+
+     the same, as you type   {admin}/playground
 
 Documents: {policies}   Log: {log}   Ctrl-C stops everything.
 """

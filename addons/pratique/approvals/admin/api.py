@@ -71,6 +71,8 @@ class Context:
     links: Links
     held: Callable[[], Collection[str]]
     host: str
+    playground: Any = None
+    """An `admin.playground.Playground`; None where it is switched off."""
     clock: Callable[[], float] = time.time
     sessions: Sessions = field(default_factory=Sessions)
     nonces: Nonces = field(default_factory=Nonces)
@@ -186,6 +188,10 @@ class Handler(RequestHandler):
             self.check_origin()
         return Caller(f"session {session.id}", known)
 
+    def me(self, reviewer: Reviewer) -> views.MeView:
+        played = self.context.playground is not None
+        return views.MeView(reviewer.name, reviewer.person, reviewer.may_grant, reviewer.trust, played)
+
     async def run(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """The store blocks."""
         return await asyncio.to_thread(work, *arguments, **named)
@@ -203,7 +209,7 @@ class Login(Handler):
             COOKIE, token, path="/", secure=True, httponly=True, samesite="Strict", max_age=int(SESSION_SECONDS)
         )
         logger.warning("reviewer %s logged in from %s", reviewer.name, self.request.remote_ip)
-        self.answer(views.MeView(reviewer.name, reviewer.person, reviewer.may_grant, reviewer.trust))
+        self.answer(self.me(reviewer))
 
 
 class Logout(Handler):
@@ -217,7 +223,7 @@ class Logout(Handler):
 class Me(Handler):
     async def get(self) -> None:
         reviewer = self.caller().reviewer
-        self.answer(views.MeView(reviewer.name, reviewer.person, reviewer.may_grant, reviewer.trust))
+        self.answer(self.me(reviewer))
 
 
 class Approvals(Handler):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pratique.approvals.admin import probed, views
+from pratique.approvals.admin import playground_views, probed, views
 from pratique.approvals.admin import revocation_views as revocations
 
 FILE = Path(__file__).with_name("openapi.json")
@@ -50,6 +50,11 @@ _CALLS: tuple[tuple[str, str, str, list[Any], type | None, int, type | None, boo
     ("post", "/api/v1/revocations", "Cuts off a client, a session or everything, within a second.", [],
      revocations.RevokeInput, 201, revocations.RevocationView, True),
     ("post", "/api/v1/revocations/{id}/lift", "Ends a revocation.", [_ID], revocations.LiftInput, 204, None, True),
+    ("get", "/api/v1/playground", "What can be picked: policies, clients, recorded requests. 404 where it is switched off.", [],
+     None, 200, None, True),
+    ("post", "/api/v1/playground", "Tries out a request, a policy and an answer. Nothing is sent.", [], playground_views.TryInput,
+     200, None, True),
+    ("get", "/api/v1/playground/recorded/{id}", "One recorded request, `SESSION.ENTRY`, to be tried out.", [_ID], None, 200, None, True),
     ("post", "/api/v1/links", "The approval that a link from a message leads to, once.", [], views.LinkInput, 200,
      views.LinkView, True),
     ("get", "/api/v1/openapi.json", "This description.", [], None, 200, None, False),

@@ -12,12 +12,13 @@ STATIC = Path(__file__).with_name("static")
 _TYPES = {
     "app.js": "text/javascript; charset=utf-8",
     "revocations.js": "text/javascript; charset=utf-8",
+    "playground.js": "text/javascript; charset=utf-8",
     "parts.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-# The page itself looks at the path: list, one approval, history, grants, revocations, a link from a message.
-_PAGES = frozenset({"", "history", "grants", "revocations", "link"})
+# The page itself looks at the path: list, one approval, history, grants, revocations, playground, a link from a message.
+_PAGES = frozenset({"", "history", "grants", "revocations", "playground", "link"})
 _APPROVAL = "a/"
 
 

@@ -18,14 +18,14 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from pratique.approvals.admin import api, probes, revocations
+from pratique.approvals.admin import api, playground, probes, revocations
 from pratique.approvals.admin.api import Context, NoSuchPath
 from pratique.errors import StartError
 
 FILE_NAME = "admin.json"  # in the state folder: where the listener is, for the command line and for the next start
 MAX_BODY_BYTES = 64 * 1024  # a decision with its reason has 3 KiB
 MAX_HEADER_BYTES = 32 * 1024
-ROUTES = (*probes.ROUTES, *revocations.ROUTES, *api.ROUTES)  # the last of `api` is every other path
+ROUTES = (*probes.ROUTES, *revocations.ROUTES, *playground.ROUTES, *api.ROUTES)  # the last of `api` is every other path
 IDLE_SECONDS = 30.0
 BODY_SECONDS = 10.0
 

@@ -101,6 +101,8 @@ class MeView(View, frozen=True):
     person: str
     may_grant: GrantKind
     trust: str
+    playground: bool = False
+    """Whether there is one."""
 
 
 class ApprovalRow(View, frozen=True):

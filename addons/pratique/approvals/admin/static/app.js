@@ -1,5 +1,6 @@
 // The reviewers' page: what waits, one approval, grants, history. It shows what the API says and sends decisions.
 import { Refusal, ago, badge, call, clear, el, empty, now, pairs, section, span, time, toast } from "./parts.js";
+import { playground } from "./playground.js";
 import { revocations } from "./revocations.js";
 
 const REFRESH = 2000; // ms; nothing is asked while the page is hidden
@@ -13,6 +14,7 @@ let visit = 0; // a page that was left does not draw any more
 function frame(page) {
   document.getElementById("bar").hidden = !me;
   if (me) document.getElementById("name").textContent = me.reviewer;
+  document.getElementById("play").hidden = !me?.playground;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.page === page) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -340,6 +342,7 @@ async function route() {
     if (path === "/history") await history(mine);
     else if (path === "/grants") await grants(mine);
     else if (path === "/revocations") { frame("revocations"); await revocations(main, () => mine === visit, refused); }
+    else if (path === "/playground") { frame("playground"); await playground(main, () => mine === visit, refused); }
     else if (path === "/link") await link(mine);
     else if (path.startsWith("/a/")) await one(mine, path.slice(3));
     else await list(mine);
@@ -360,6 +363,6 @@ document.addEventListener("click", (event) => {
   window.scrollTo({ top: 0 });
 });
 document.getElementById("me").addEventListener("click", logout);
-document.addEventListener("visibilitychange", () => { if (!document.hidden && me && !/^\/(a\/|revocations)/.test(location.pathname)) route(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && me && !/^\/(a\/|revocations|playground)/.test(location.pathname)) route(); });
 window.addEventListener("popstate", route);
 route();
