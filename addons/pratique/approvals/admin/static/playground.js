@@ -87,7 +87,7 @@ function verdict(step, several) {
     step.observed.map((one) => el("p", { class: "note" }, `${one.policy} (observed) would say ${one.action}`)),
     step.considered.length > 0 && el("details", { open: !several }, el("summary", {}, `${step.considered.length} rules considered`),
       el("ul", { class: "rules" }, step.considered.map((rule) => el("li", { class: rule.matched ? "matched" : "" },
-        el("b", {}, rule.rule), el("span", { class: "badge" }, rule.action), el("small", {}, rule.matched ? `matches · ${rule.position}` : rule.reason))))));
+        el("b", {}, rule.rule), el("span", { class: "badge" }, rule.action), el("small", {}, rule.matched ? `matches · ${rule.position.split("/").pop()}` : rule.reason))))));
 }
 
 const said = (action) => ({ Allow: "passes", RequireApproval: "asks a person", Deny: "blocked" }[action]);
@@ -96,6 +96,6 @@ function masked(found) {
   const hits = Object.entries(found.hits);
   return section("What the client gets",
     found.problem ? el("p", { class: "warning" }, found.problem) : [
-      el("p", { class: "note" }, hits.length ? hits.map(([rule, times]) => `${rule}: ${times}`).join(" · ") : "Nothing is masked."),
+      el("p", { class: "note" }, hits.length ? hits.map(([rule, times]) => `${rule}: ${times}`).join(" · ") : "Nothing more is masked (a recorded answer holds its masks already)."),
       el("pre", { class: "masked", tabindex: "0" }, pretty(found.body))]);
 }
