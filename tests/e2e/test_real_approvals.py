@@ -245,11 +245,15 @@ def test_the_python_client_is_told_and_its_repeat_succeeds(
 
 
 @pytest.fixture(scope="module")
-def pod(kubectl: Clients) -> str:
-    """Its name."""
-    kubectl.admin.ok("run", "shell", f"--image={real.IMAGE}", "--image-pull-policy=Never", "--", "sleep", "3600")
-    kubectl.admin.ok("wait", "--for=condition=Ready", "--timeout=90s", "pod/shell", timeout=120)
-    return "shell"
+def shell(kubectl: Clients, gateway: Gateway) -> Iterator[Clients]:
+    """In a namespace of its own, with a pod of that name."""
+    clients = Clients(kubectl.admin.program, gateway, f"{kubectl.admin.namespace}-exec")
+    admin = clients.admin
+    admin.ok("create", "namespace", admin.namespace)
+    admin.ok("run", "shell", f"--image={real.IMAGE}", "--image-pull-policy=Never", "--", "sleep", "3600")
+    admin.ok("wait", "--for=condition=Ready", "--timeout=90s", "pod/shell", timeout=120)
+    yield clients
+    admin("delete", "namespace", admin.namespace, "--wait=false")
 
 
 class Exec:
@@ -270,14 +274,14 @@ class Exec:
         return real.Done(self.process.returncode, out.decode(), err.decode())
 
 
-def ran(kubectl: Clients, marker: str) -> int:
+def ran(shell: Clients, marker: str) -> int:
     """How many execs with this argument the real cluster let in, by its audit log."""
     found = events(Path(os.environ["PRATIQUE_REALCLUSTER_AUDIT"]))
     return len({
         event["auditID"]
         for event in found
         if (event.get("objectRef") or {}).get("subresource") == "exec"
-        and (event.get("objectRef") or {}).get("namespace") == kubectl.admin.namespace
+        and (event.get("objectRef") or {}).get("namespace") == shell.admin.namespace
         and f"command={marker}" in event.get("requestURI", "")
         and (event.get("responseStatus") or {}).get("code") == 101
     })  # fmt: skip
@@ -285,41 +289,41 @@ def ran(kubectl: Clients, marker: str) -> int:
 
 @pytest.mark.parametrize("websockets", ["true", "false"])
 def test_an_exec_says_what_it_waits_for_and_runs_once_when_it_is_approved(
-    kubectl: Clients, gateway: Gateway, alice: Reviewer, pod: str, websockets: str
+    shell: Clients, gateway: Gateway, alice: Reviewer, websockets: str
 ) -> None:
     marker = f"approved-{secrets.token_hex(3)}"
     script = ("sh", "-c", "cat; echo err >&2; exit 3", marker)
-    waiting = Exec(kubectl.patient, websockets, "-i", pod, "--", *script, given=b"typed early\n")
+    waiting = Exec(shell.patient, websockets, "-i", "shell", "--", *script, given=b"typed early\n")
     approval_id = alice.find(marker)
     assert f"waits up to 300 s for approval {approval_id}" in waiting.line
     assert f"{gateway.admin}/a/{approval_id}" in waiting.line
-    assert ran(kubectl, marker) == 0
+    assert ran(shell, marker) == 0
     alice.decide(marker)
     done = waiting.done()
     assert (done.code, done.out) == (3, "typed early\n"), done
     assert f"pratique: approval {approval_id} was given\nerr\n" in done.err
-    real.eventually(lambda: ran(kubectl, marker) == 1)
+    real.eventually(lambda: ran(shell, marker) == 1)
     assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1
 
 
 @pytest.mark.parametrize("websockets", ["true", "false"])
 def test_an_exec_that_is_denied_fails_with_that_text_and_is_not_tried_again(
-    kubectl: Clients, alice: Reviewer, pod: str, websockets: str
+    shell: Clients, alice: Reviewer, websockets: str
 ) -> None:
     marker = f"denied-{secrets.token_hex(3)}"
-    waiting = Exec(kubectl.patient, websockets, pod, "--", "sh", "-c", "echo out", marker)
+    waiting = Exec(shell.patient, websockets, "shell", "--", "sh", "-c", "echo out", marker)
     alice.decide(marker, "deny", reason="not in production")
     done = waiting.done()
     assert (done.code, done.out) == (1, ""), done
     assert "`alice` denied it: not in production" in done.err
     assert done.err.startswith("error: ")
-    assert ran(kubectl, marker) == 0
+    assert ran(shell, marker) == 0
     assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1
 
 
-def test_on_a_terminal_the_line_is_seen_and_the_shell_follows(kubectl: Clients, alice: Reviewer, pod: str) -> None:
+def test_on_a_terminal_the_line_is_seen_and_the_shell_follows(shell: Clients, alice: Reviewer) -> None:
     marker = f"terminal-{secrets.token_hex(3)}"
-    command = kubectl.patient.command("exec", "-it", pod, "--", "sh", "-c", "tty; read x; echo got $x", marker)
+    command = shell.patient.command("exec", "-it", "shell", "--", "sh", "-c", "tty; read x; echo got $x", marker)
     quoted = " ".join(f"'{part}'" for part in command)
     with subprocess.Popen(
         ["script", "-qec", quoted, "/dev/null"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -336,12 +340,12 @@ def test_on_a_terminal_the_line_is_seen_and_the_shell_follows(kubectl: Clients, 
 
 
 def test_an_exec_of_a_client_that_is_never_held_is_refused_with_the_approval_to_wait_for(
-    kubectl: Clients, alice: Reviewer, pod: str
+    shell: Clients, alice: Reviewer
 ) -> None:
     marker = f"hasty-{secrets.token_hex(3)}"
-    asked = kubectl.agent("exec", pod, "--", "sh", "-c", "echo ran", marker)
+    asked = shell.agent("exec", "shell", "--", "sh", "-c", "echo ran", marker)
     assert asked.code == 1
     assert "waits for a reviewer's approval" in asked.err
     alice.decide(marker)
-    assert kubectl.agent.ok("exec", pod, "--", "sh", "-c", "echo ran", marker) == "ran\n"
+    assert shell.agent.ok("exec", "shell", "--", "sh", "-c", "echo ran", marker) == "ran\n"
     assert len([row for row in alice.rows("all") if marker in row["words"]]) == 1

@@ -80,6 +80,14 @@ def test_a_held_request_appears_by_itself_is_approved_and_happens_once(page: Bro
     assert len(changed(gateway, name)) == 1
 
 
+def test_a_list_holds_nothing_but_what_waits(page: Browser, gateway: Gateway) -> None:
+    name = f"alone-{time.monotonic_ns()}"
+    gateway.call("DELETE", make(gateway, name))
+    page.until(f"document.querySelector('main').innerText.includes('{name}')")
+    assert page.run("[...document.querySelector('main').childNodes].map(node => node.nodeName)") == ["H1", "DIV"]
+    assert page.run("getComputedStyle(document.querySelector('main')).outlineStyle") == "none"
+
+
 def test_denied_on_the_page_the_client_is_told_why(page: Browser, gateway: Gateway) -> None:
     name = f"denied-{time.monotonic_ns()}"
     target = make(gateway, name)

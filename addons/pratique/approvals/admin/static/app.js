@@ -113,8 +113,8 @@ async function list(mine) {
       el("h1", {}, "Waiting for a decision"),
       pending.length ? el("div", { class: "list" }, pending.map((row) => item(row, true)))
         : empty("Nothing waits", "Requests that a policy wants a person for appear here by themselves."),
-      granted.length && el("h1", { class: "second" }, "Approved, not done yet"),
-      granted.length && el("div", { class: "list" }, granted.map((row) => item(row, true))));
+      ...(granted.length ? [el("h1", { class: "second" }, "Approved, not done yet"),
+        el("div", { class: "list" }, granted.map((row) => item(row, true)))] : []));
   });
 }
 
