@@ -144,10 +144,10 @@ class KeyRing:
         return Refresher(fetch, what, clock=self._clock, sleep=self._sleep, chance=self._chance)
 
     def _failed(self, issuer: Issuer, problem: str) -> CredentialError:
-        """Told to the operator once, not with each try."""
+        """Told to the operator once, not with each try; as a warning, because mitmproxy ends at an error during its start."""
         if self._problems.get(issuer.name) != problem:
             self._problems[issuer.name] = problem
-            logger.error("%s", problem)
+            logger.warning("%s", problem)
         return CredentialError(problem)
 
     def _reader(self, issuer: TokenIssuer) -> Callable[[], bytes]:
