@@ -32,6 +32,10 @@ STOPPING = "the gateway is stopping"
 class Drained(Protocol):
     """The interlock."""
 
+    @property
+    def closed(self) -> str:
+        """Why nothing is served; "" while it is."""
+
     def begin_draining(self) -> None:
         """Serve on, but nothing that lasts."""
 
@@ -59,7 +63,7 @@ class Draining:
         self._hurry = True
 
     async def done(self) -> None:
-        left = self._seconds()
+        left = 0.0 if self._interlock.closed else self._seconds()  # who is not served has nothing to finish
         logger.warning("%s: new streams are refused, %d are open", STOPPING, self._interlock.open_streams)
         self._interlock.begin_draining()
         held = self._release()
