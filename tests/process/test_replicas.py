@@ -20,7 +20,7 @@ from pratique.sandbox.cluster import Sandbox
 from tests.dynamodb.server import Server
 from tests.process.balancer import Balancer
 from tests.process.gateway import Answer, Gateway, eventually
-from tests.process.reviewing import POLICY, Held, Reviewer, changed, make
+from tests.process.reviewing import MAPS, POLICY, Held, Reviewer, changed, make
 
 pytestmark = pytest.mark.process
 WATCH = "/api/v1/namespaces/payments/services?watch=true&timeoutSeconds=300"
@@ -99,6 +99,36 @@ def test_a_grant_that_is_revoked_on_one_ends_the_stream_on_the_other(replicas: R
             chunk = sock.recv(65536)
             assert chunk, received[-200:]
             received += chunk
+
+
+@pytest.fixture
+def revoked(there: Reviewer) -> Iterator[None]:
+    """Lifts what a test has revoked."""
+    yield
+    for each in there.call("GET", "/revocations").json["revocations"]:
+        there.call("POST", f"/revocations/{each['id']}/lift", {})
+
+
+@pytest.mark.usefixtures("revoked")
+def test_a_client_that_is_revoked_on_one_is_ended_and_refused_on_the_other(replicas: Replicas, there: Reviewer) -> None:
+    gateway = replicas.one
+    with gateway.connect() as sock:
+        sock.sendall(gateway.head(f"GET {MAPS}?watch=true&timeoutSeconds=300", client="agent-0"))
+        make(replicas.other, "watched-by-the-revoked")
+        received = b""
+        while b'"type"' not in received:
+            received += sock.recv(65536)
+        answer = there.call("POST", "/revocations", {"kind": "client", "name": "agent-0", "reason": "it misbehaves"})
+        assert answer.code == 201, answer.body
+        while not received.endswith(b"0\r\n\r\n"):
+            chunk = sock.recv(65536)
+            assert chunk, received[-200:]
+            received += chunk
+    assert b"was revoked by alice: it misbehaves" in received
+    refused = gateway.call("GET", f"{MAPS}/after-the-other-revoked", client="agent-0")
+    assert (refused.code, refused.reason) == (403, "Revoked")
+    assert gateway.seen("after-the-other-revoked") == []
+    assert gateway.call("GET", MAPS).code == 200
 
 
 def test_while_the_table_is_away_nothing_is_approved_and_all_else_is_served(
