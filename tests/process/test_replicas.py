@@ -158,26 +158,30 @@ def test_what_each_has_recorded_is_found_in_the_table(replicas: Replicas) -> Non
     eventually(told)
 
 
-def test_kill_9_of_one_under_load_loses_no_approval_and_uses_none_twice(replicas: Replicas, there: Reviewer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_one_that_ends_under_load_loses_no_approval_and_uses_none_twice(
+    replicas: Replicas, there: Reviewer, number: signal.Signals
+) -> None:
     """Each client deletes its ConfigMap through the balancer, and repeats until it is told that it is gone."""
-    targets = [make(replicas.other, f"load-{number}") for number in range(CLIENTS)]
+    names = [f"{number.name.lower()}-{client}" for client in range(CLIENTS)]
+    targets = [make(replicas.other, name) for name in names]
     clients = [threading.Thread(target=_until_gone, args=(replicas, n, t), daemon=True) for n, t in enumerate(targets)]
     for client in clients:
         client.start()
-    for number in range(CLIENTS // 2):
-        there.decide(f"load-{number}")
-    replicas.one.stop(signal.SIGKILL)
+    for name in names[: CLIENTS // 2]:
+        there.decide(name)
+    replicas.one.stop(number)
     try:
-        for number in range(CLIENTS // 2, CLIENTS):
-            there.decide(f"load-{number}")
+        for name in names[CLIENTS // 2 :]:
+            there.decide(name)
         eventually(lambda: not any(client.is_alive() for client in clients) or _decide_again(there))
-        for number in range(CLIENTS):
-            deletes = [record for record in changed(replicas.other, f"load-{number}") if record.code < 300]
-            used = [row for row in there.rows("all") if row["state"] == "used" and f"load-{number}" in row["words"]]
-            assert len(deletes) == 1
-            assert len(used) >= len(changed(replicas.other, f"load-{number}")), (
-                "each request had an approval of its own"
-            )
+        rows = there.rows("all")
+        for name in names:
+            sent = changed(replicas.other, name)
+            used = [row for row in rows if row["state"] == "used" and name in row["words"]]
+            assert len([record for record in sent if record.code < 300]) == 1
+            assert len(used) >= len(sent), "each request had an approval of its own"
+            assert number is signal.SIGKILL or len(used) == 1, "one that stops in order loses none"
     finally:
         replicas.one.start()
 
@@ -185,7 +189,7 @@ def test_kill_9_of_one_under_load_loses_no_approval_and_uses_none_twice(replicas
 def _decide_again(there: Reviewer) -> bool:
     """Approves what a client has asked anew, because its approval was used by a gateway that died before it sent."""
     for row in there.rows():
-        if row["state"] == "pending" and "load-" in row["words"]:
+        if row["state"] == "pending" and "sig" in row["words"]:
             there.decide(row["words"])
     return False
 
