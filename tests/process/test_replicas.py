@@ -37,6 +37,7 @@ class Replicas:
             "policy": POLICY,
             "hold": 45,
             "clients": ("agent", *(f"agent-{number}" for number in range(CLIENTS))),
+            "drain": 20,  # a busy machine takes its time
             "options": self.database.options,
             "environment": self.database.environment,
         }
