@@ -9,7 +9,7 @@ import pytest
 from pratique.approvals.dynamodb_store import DynamoStore
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.errors import StoreError
-from pratique.stores import Stores
+from pratique.stores import SHARED_NOTE, Stores, shared_table
 from tests.approvals.helpers import NOW, question
 from tests.dynamodb.service import new_table, service
 
@@ -26,7 +26,7 @@ def test_without_a_table_everything_is_in_the_state_folder(tmp_path: Path) -> No
         each.close()
 
 
-def test_with_a_table_nothing_is_in_the_state_folder(tmp_path: Path) -> None:
+def test_with_a_table_only_its_name_is_in_the_state_folder(tmp_path: Path) -> None:
     with service() as made:
         name = new_table(made)
         one, other = (Stores(tmp_path, name, service=made) for _ in range(2))
@@ -38,7 +38,10 @@ def test_with_a_table_nothing_is_in_the_state_folder(tmp_path: Path) -> None:
         assert len(one.link_key()) == 32
         one.outbox()
         one.revocations()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [SHARED_NOTE]
+    assert shared_table(tmp_path) == name
+    Stores(tmp_path)
+    assert shared_table(tmp_path) == "", "it went back to its files"
 
 
 def test_a_table_that_cannot_be_used_is_an_error_at_the_start(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ from pratique.identity.revoking.sqlite_store import SqliteRevocations
 from pratique.revocation import RevocationStore
 from pratique.sqlite_file import SqliteFile
 
+SHARED_NOTE = "dynamodb-table"
+"""In the state folder of a gateway that shares a table: its name. Whoever works on the files there would decide nothing."""
+
+
+def shared_table(state: Path) -> str:
+    """The table that the gateway of this state folder shares; "" if it shares none."""
+    try:
+        return (state / SHARED_NOTE).read_text()
+    except FileNotFoundError:
+        return ""
+
 
 class Stores:
     """Each is opened when it is asked for. Raises StoreError or StartError where it cannot be: then nothing starts."""
@@ -40,6 +51,10 @@ class Stores:
         self._state = state
         self._table = Table(table, service or client(region)) if table else None
         self._versions = Versions(self._table) if self._table is not None else None
+        if table:
+            (state / SHARED_NOTE).write_text(table)
+        else:
+            (state / SHARED_NOTE).unlink(missing_ok=True)
 
     def approvals(self) -> ApprovalStore:
         if self._table is None or self._versions is None:

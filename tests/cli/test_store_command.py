@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
+from pratique.approvals.sqlite_store import SqliteStore
 from pratique.cli import main
 from pratique.dynamodb.table import Table
 from pratique.recorder.shared_index import OFFSET, SharedIndex
+from pratique.stores import Stores
 from tests.cli.support import OTHER, SESSION
 from tests.dynamodb.service import REGION, new_table, service
 
@@ -44,3 +47,18 @@ def test_sessions_of_all_replicas_are_listed_from_the_table(recorded: Path, run:
         refused = run(*asked, "--verb", "get")
         assert refused.exit_code == 2
         assert "--client, --since, --until" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("approvals", "list"), ("revoke", "all", "--reason", "incident 7"), ("revoke", "--list")]
+)
+def test_with_a_table_the_files_of_the_state_folder_decide_nothing(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """They may be there from before: who is told that everybody is cut off must not be wrong."""
+    SqliteStore(tmp_path / "approvals.sqlite").close()
+    with service() as made:
+        Stores(tmp_path, new_table(made), service=made)
+    environment = {"PRATIQUE_ADMIN": None, "PRATIQUE_REVIEWER_KEY": None}
+    done = CliRunner().invoke(main, [*command, "--state", str(tmp_path)], env=environment)
+    assert done.exit_code == 1
+    assert "Use --admin URL" in done.output
+    assert not (tmp_path / "revocations.sqlite").exists()

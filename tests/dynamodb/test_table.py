@@ -176,6 +176,18 @@ def test_it_is_made_once_and_brought_to_what_is_wanted(made: Serial) -> None:
     assert create_table(made, Wanted("state")) == []
 
 
+def test_a_table_that_has_no_backups_yet_is_waited_for(made: Serial) -> None:
+    waits: list[float] = []
+
+    def refuse(operation: str, _arguments: object) -> None:
+        if operation == "update_continuous_backups" and len(waits) < 2:
+            raise made.exceptions.ContinuousBackupsUnavailableException({"Error": {"Code": "C"}}, operation)
+
+    made.before = refuse
+    assert "switched point-in-time recovery on" in create_table(made, Wanted("state"), sleep=waits.append)
+    assert len(waits) == 2
+
+
 def test_its_key_is_the_one_that_was_given(made: Serial) -> None:
     create_table(made, Wanted("state", key="arn:aws:kms:eu-west-1:111122223333:key/k"))
     found = made.describe_table(TableName="state")["Table"]["SSEDescription"]

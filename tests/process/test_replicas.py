@@ -20,7 +20,7 @@ from pratique.sandbox.cluster import Sandbox
 from tests.dynamodb.server import Server
 from tests.process.balancer import Balancer
 from tests.process.gateway import Answer, Gateway, eventually
-from tests.process.reviewing import POLICY, Held, Reviewer, changed, make
+from tests.process.reviewing import MAPS, POLICY, Held, Reviewer, changed, make
 
 pytestmark = pytest.mark.process
 WATCH = "/api/v1/namespaces/payments/services?watch=true&timeoutSeconds=300"
@@ -37,6 +37,7 @@ class Replicas:
             "policy": POLICY,
             "hold": 45,
             "clients": ("agent", *(f"agent-{number}" for number in range(CLIENTS))),
+            "drain": 20,  # a busy machine takes its time
             "options": self.database.options,
             "environment": self.database.environment,
         }
@@ -101,6 +102,36 @@ def test_a_grant_that_is_revoked_on_one_ends_the_stream_on_the_other(replicas: R
             received += chunk
 
 
+@pytest.fixture
+def revoked(there: Reviewer) -> Iterator[None]:
+    """Lifts what a test has revoked."""
+    yield
+    for each in there.call("GET", "/revocations").json["revocations"]:
+        there.call("POST", f"/revocations/{each['id']}/lift", {})
+
+
+@pytest.mark.usefixtures("revoked")
+def test_a_client_that_is_revoked_on_one_is_ended_and_refused_on_the_other(replicas: Replicas, there: Reviewer) -> None:
+    gateway = replicas.one
+    with gateway.connect() as sock:
+        sock.sendall(gateway.head(f"GET {MAPS}?watch=true&timeoutSeconds=300", client="agent-0"))
+        make(replicas.other, "watched-by-the-revoked")
+        received = b""
+        while b'"type"' not in received:
+            received += sock.recv(65536)
+        answer = there.call("POST", "/revocations", {"kind": "client", "name": "agent-0", "reason": "it misbehaves"})
+        assert answer.code == 201, answer.body
+        while not received.endswith(b"0\r\n\r\n"):
+            chunk = sock.recv(65536)
+            assert chunk, received[-200:]
+            received += chunk
+    assert b"was revoked by alice: it misbehaves" in received
+    refused = gateway.call("GET", f"{MAPS}/after-the-other-revoked", client="agent-0")
+    assert (refused.code, refused.reason) == (403, "Revoked")
+    assert gateway.seen("after-the-other-revoked") == []
+    assert gateway.call("GET", MAPS).code == 200
+
+
 def test_while_the_table_is_away_nothing_is_approved_and_all_else_is_served(
     replicas: Replicas, there: Reviewer
 ) -> None:
@@ -128,26 +159,30 @@ def test_what_each_has_recorded_is_found_in_the_table(replicas: Replicas) -> Non
     eventually(told)
 
 
-def test_kill_9_of_one_under_load_loses_no_approval_and_uses_none_twice(replicas: Replicas, there: Reviewer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_one_that_ends_under_load_loses_no_approval_and_uses_none_twice(
+    replicas: Replicas, there: Reviewer, number: signal.Signals
+) -> None:
     """Each client deletes its ConfigMap through the balancer, and repeats until it is told that it is gone."""
-    targets = [make(replicas.other, f"load-{number}") for number in range(CLIENTS)]
+    names = [f"{number.name.lower()}-{client}" for client in range(CLIENTS)]
+    targets = [make(replicas.other, name) for name in names]
     clients = [threading.Thread(target=_until_gone, args=(replicas, n, t), daemon=True) for n, t in enumerate(targets)]
     for client in clients:
         client.start()
-    for number in range(CLIENTS // 2):
-        there.decide(f"load-{number}")
-    replicas.one.stop(signal.SIGKILL)
+    for name in names[: CLIENTS // 2]:
+        there.decide(name)
+    replicas.one.stop(number)
     try:
-        for number in range(CLIENTS // 2, CLIENTS):
-            there.decide(f"load-{number}")
+        for name in names[CLIENTS // 2 :]:
+            there.decide(name)
         eventually(lambda: not any(client.is_alive() for client in clients) or _decide_again(there))
-        for number in range(CLIENTS):
-            deletes = [record for record in changed(replicas.other, f"load-{number}") if record.code < 300]
-            used = [row for row in there.rows("all") if row["state"] == "used" and f"load-{number}" in row["words"]]
-            assert len(deletes) == 1
-            assert len(used) >= len(changed(replicas.other, f"load-{number}")), (
-                "each request had an approval of its own"
-            )
+        rows = there.rows("all")
+        for name in names:
+            sent = changed(replicas.other, name)
+            used = [row for row in rows if row["state"] == "used" and name in row["words"]]
+            assert len([record for record in sent if record.code < 300]) == 1
+            assert len(used) >= len(sent), "each request had an approval of its own"
+            assert number is signal.SIGKILL or len(used) == 1, "one that stops in order loses none"
     finally:
         replicas.one.start()
 
@@ -155,7 +190,7 @@ def test_kill_9_of_one_under_load_loses_no_approval_and_uses_none_twice(replicas
 def _decide_again(there: Reviewer) -> bool:
     """Approves what a client has asked anew, because its approval was used by a gateway that died before it sent."""
     for row in there.rows():
-        if row["state"] == "pending" and "load-" in row["words"]:
+        if row["state"] == "pending" and "sig" in row["words"]:
             there.decide(row["words"])
     return False
 

@@ -38,6 +38,7 @@ from pratique.approvals.transitions import State
 from pratique.errors import Refused, StartError
 from pratique.identity.revoking.sqlite_store import FILE_NAME as REVOCATIONS
 from pratique.identity.revoking.sqlite_store import SqliteRevocations
+from pratique.stores import shared_table
 
 ADMIN, KEY, AUTHORITY = "PRATIQUE_ADMIN", "PRATIQUE_REVIEWER_KEY", "PRATIQUE_ADMIN_CA"
 CALL_SECONDS = 30.0
@@ -74,6 +75,9 @@ def desk(state: Path, admin: str = "") -> ReviewDesk:
 class LocalDesk:
     def __init__(self, state: Path) -> None:
         file = state / FILE_NAME
+        if name := shared_table(state):
+            text = f"the gateway of `{state}` shares the table `{name}` with others"
+            raise StartError(f"{text}. Use --admin URL, and your reviewer's key in {KEY}")
         if not file.exists():
             raise StartError(f"no approvals in `{state}`. Name the gateway's state folder with --state")
         self._desk = Desk(SqliteStore(file))

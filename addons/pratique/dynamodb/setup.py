@@ -88,7 +88,7 @@ def definition(wanted: Wanted) -> dict[str, Any]:
 def create_table(service: Any, wanted: Wanted, *, sleep: Callable[[float], None] = time.sleep) -> list[str]:
     """What was done, a line each; nothing if the table is as wanted. Raises StartError: another table has this name."""
     try:
-        return [*_made(service, wanted, sleep), *_brought_forward(service, wanted)]
+        return [*_made(service, wanted, sleep), *_brought_forward(service, wanted, sleep)]
     except StartError:
         raise
     except Exception as error:  # noqa: BLE001 - boto3's errors have no common base
@@ -125,7 +125,7 @@ def _check(wanted: Wanted, found: dict[str, Any]) -> None:
         raise StartError(f"`{wanted.name}` is a table of something else. Choose another name")
 
 
-def _brought_forward(service: Any, wanted: Wanted) -> list[str]:
+def _brought_forward(service: Any, wanted: Wanted, sleep: Callable[[float], None]) -> list[str]:
     done = []
     ttl = service.describe_time_to_live(TableName=wanted.name)["TimeToLiveDescription"]
     if ttl.get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
@@ -134,9 +134,7 @@ def _brought_forward(service: Any, wanted: Wanted) -> list[str]:
         )
         done.append(f"items go when their `{TTL}` has passed")
     if wanted.recovery and not _has_recovery(service, wanted.name):
-        service.update_continuous_backups(
-            TableName=wanted.name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        _recover(service, wanted.name, sleep)
         done.append("switched point-in-time recovery on")
     if wanted.protection and not _described(service, wanted.name).get("DeletionProtectionEnabled"):
         service.update_table(TableName=wanted.name, DeletionProtectionEnabled=True)
@@ -148,3 +146,19 @@ def _has_recovery(service: Any, name: str) -> bool:
     found = service.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     status = found.get("PointInTimeRecoveryDescription", {}).get("PointInTimeRecoveryStatus")
     return bool(status == "ENABLED")
+
+
+def _recover(service: Any, name: str, sleep: Callable[[float], None]) -> None:
+    """A table that was made a moment ago has no backups yet (API reference, ContinuousBackupsUnavailableException)."""
+    tries = int(WAIT_SECONDS / STEP_SECONDS)
+    for left in reversed(range(tries)):
+        try:
+            service.update_continuous_backups(
+                TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+            )
+        except service.exceptions.ContinuousBackupsUnavailableException:
+            if not left:
+                raise
+            sleep(STEP_SECONDS)
+        else:
+            return
