@@ -17,7 +17,7 @@ from pratique.recorder.record import Record
 from tests.bench.meter import Meter
 
 ROOT = Path(__file__).parents[2]
-REQUESTS = 50_000
+REQUESTS = 30_000
 QUICK_REQUESTS = 200
 BUDGET = 5000.0  # requests a second on two cores: 1,000,000 in under four minutes
 SIZES = (1, 4)  # times REQUESTS: memory must not grow with them
@@ -67,11 +67,11 @@ def _answer(target: str, number: int) -> bytes:
 
 
 def write(folder: Path, count: int) -> Path:
-    """In files of 20,000, as sessions are."""
+    """In files of 5,000, as sessions are."""
     made = flows(count)
-    for index in range(0, count, 20_000):
+    for index in range(0, count, 5_000):
         with (folder / f"s{index:09}.flow").open("wb") as file:
-            file.writelines(itertools.islice(made, 20_000))
+            file.writelines(itertools.islice(made, 5_000))
     return folder
 
 
