@@ -55,3 +55,9 @@ def test_rules_that_do_nothing_are_said_by_every_check(run, folder):
     (folder / "p" / "p.yaml").write_text(policy(READ + denies))
     result = run("check", folder / "p")
     assert "rule `p/read` never has an effect: `p/none` is stricter" in result.stdout
+
+
+def test_a_policy_that_decides_nothing_is_named(run, run_json, folder):
+    (folder / "p" / "q.yaml").write_text(policy(ASKS, "next", "  mode: Observe\n  base: p\n"))
+    assert "2 policies (next only observed), 2 rules" in run("check", folder / "p").stdout
+    assert run_json("check", folder / "p")["observed"] == ["next"]

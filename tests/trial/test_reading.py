@@ -14,6 +14,8 @@ from pratique.recorder.flowread import names, read_members
 from pratique.recorder.record import Stage
 from pratique.trial import reading
 from pratique.trial.reading import Piece, files_of, pieces, read
+from tests.cli.support import flow_bytes as mitmproxy_flow
+from tests.cli.support import meta
 from tests.trial.support import PODS, event, flow, lines, read_all
 
 
@@ -193,3 +195,12 @@ def test_what_a_watch_sent_is_its_answer(tmp_path):
     (watch, _), bad = read_all(tmp_path / "s.flow")
     assert watch.answer.body == b""
     assert bad[0].startswith(f"{tmp_path}/s.0-1.events:1: ")
+
+
+def test_after_damage_the_next_record_of_mitmproxy_is_found(tmp_path):
+    one, two = mitmproxy_flow(meta(1)), mitmproxy_flow(meta(2))
+    (tmp_path / "m.flow").write_bytes(one + b"damage" + two)
+    found, bad = read_all(tmp_path / "m.flow")
+    assert [each.id for each in found] == [meta(1).flow, meta(2).flow]
+    assert [each.raw.method for each in found] == [b"GET", b"GET"]
+    assert f"byte {len(one)}" in bad[0]

@@ -67,7 +67,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, err: boo
         return
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        shown.add_column(heading)
+        shown.add_column(heading, overflow="fold")
     for row in rows:
         cells = [harmless(str(cell)) for cell in row]
         shown.add_row(*[Text(cell, style=STYLES.get(cell, "")) for cell in cells])

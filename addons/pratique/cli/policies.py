@@ -63,7 +63,8 @@ def check(folder: Path, coverage: bool, recordings: tuple[Path, ...], output: st
     if output == "json":
         counts = {"policies": report.policies, "rules": report.rules, "cases": len(report.results)}
         more = {"coverage": covered.as_json()} if covered else {}
-        print_json({"passed": passed, **counts, "failed": len(report.failed), "findings": lines, **more})
+        counts["failed"] = len(report.failed)
+        print_json({"passed": passed, **counts, "observed": list(report.observed), "findings": lines, **more})
     else:
         _show(report, lines, {str(each) for each in (*report.unreached, *report.overlaps)}, passed=passed)
         if covered:
@@ -76,7 +77,6 @@ def _show(report: CheckReport, lines: list[str], hints: set[str], *, passed: boo
     for line in lines:
         shown.print(harmless(line), style="yellow" if line in hints else "red", markup=False)
     mark = "[green]ok[/]" if passed else "[red]not ok[/]"
-    summary = (
-        f"{report.policies} policies, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
-    )
-    console().print(f"{mark}: {summary}")
+    watched = f" ({', '.join(report.observed)} only observed)" if report.observed else ""
+    summary = f"{report.policies} policies{watched}, {report.rules} rules, {len(report.results)} cases, {len(report.failed)} failed"
+    console().print(f"{mark}: {harmless(summary)}")

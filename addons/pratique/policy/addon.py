@@ -21,13 +21,12 @@ from pratique.kube.response import warning
 from pratique.policy.decision import PolicySet
 from pratique.policy.lookups import Lookups, NotAnswered, Seen
 from pratique.policy.needs import Needs
+from pratique.policy.outcome import MASKED_VALUES_RULE
 from pratique.policy.request import ABSENT, PolicyRequest
 from pratique.policy.reviews import Reviewed, Steps, Subject, is_self_review, reviewed
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
 logger = logging.getLogger("pratique")
-MASKED_VALUES_RULE = "builtin/masked-values"
-"""Stands in `Verdict.rules` where masked values would be deleted unseen."""
 
 
 class Approvals(Protocol):

@@ -35,6 +35,8 @@ class CheckReport:
     results: tuple[CaseResult, ...] = ()
     unreached: tuple[Unreached, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
+    observed: tuple[str, ...] = ()
+    """Names of policies that decide nothing."""
 
     @property
     def failed(self) -> tuple[CaseResult, ...]:
@@ -64,4 +66,5 @@ def check_folder_documents(documents: list[Document], cases: list[Case]) -> Chec
     unreached = (
         [Unreached(rule.id, rule.position) for rule in policies.rules if rule.id not in reached] if cases else []
     )
-    return CheckReport(count, len(policies.rules), (), results, tuple(unreached), tuple(overlaps(policies)))
+    observed = tuple(observer.policy for observer in policies.observers)
+    return CheckReport(count, len(policies.rules), (), results, tuple(unreached), tuple(overlaps(policies)), observed)

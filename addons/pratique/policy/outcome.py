@@ -17,6 +17,7 @@ from pratique.policy.matching import CompiledRule
 from pratique.policy.request import PolicyRequest
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
+MASKED_VALUES_RULE = "builtin/masked-values"  # where masked values would be deleted unseen: the gateway asks a person
 ESCALATION_RULE = "builtin/escalation"  # stands in `Verdict.rules` where the class itself denied
 
 _GRANTS = ("once", "session", "duration")  # narrowest first

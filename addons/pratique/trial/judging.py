@@ -23,6 +23,7 @@ from pratique.masking.mask import carries
 from pratique.masking.rules import MaskSet, compile_masks
 from pratique.policy import escalation
 from pratique.policy.decision import PolicySet, compile_policies
+from pratique.policy.outcome import MASKED_VALUES_RULE
 from pratique.policy.possible import possible
 from pratique.policy.request import PolicyRequest
 from pratique.trial.audit_event import is_object
@@ -30,8 +31,6 @@ from pratique.trial.recorded import REFUSED, Answer, RecordedRequest, headers_of
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
 DEFAULT_CLIENT = "demo"
-BUILTIN = frozenset({"builtin/masked-values"})
-"""Rules of the gateway that are not of a policy: what they said when it was recorded stands."""
 MEMO_ENTRIES = 16_384
 """Requests that are remembered: agents repeat themselves. Then all are forgotten; some 50 MB at most."""
 MEMO_BODY = 2048
@@ -205,10 +204,10 @@ def _without_body(recorded: RecordedRequest) -> Any:
 
 def _with_builtin(verdict: Verdict, recorded: RecordedRequest) -> Verdict:
     """The gateway asked a person for a reason of its own: it still would, where the policy allows."""
-    kept = tuple(rule for rule in recorded.rules if rule in BUILTIN)
-    if kept and verdict.action is Action.ALLOW:
-        return replace(verdict, action=Action.REQUIRE_APPROVAL, rules=kept, message="masked values would be deleted")
-    return verdict
+    if MASKED_VALUES_RULE not in recorded.rules or verdict.action is not Action.ALLOW:
+        return verdict
+    why = "masked values would be deleted"
+    return replace(verdict, action=Action.REQUIRE_APPROVAL, rules=(MASKED_VALUES_RULE,), message=why)
 
 
 def asked_of(request: PolicyRequest) -> Asked:

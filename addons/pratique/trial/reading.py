@@ -43,7 +43,8 @@ _WANTED = {
     b"response": names("status_code", "headers", "content"),
 }
 _FLOWS = re.compile(rb"[0-9]{1,12}:")
-_NEXT_FLOW = re.compile(rb"(?<![0-9])[1-9][0-9]{2,9}:7:version;")
+# What the records of ours and of mitmproxy begin with: their length, and their first key.
+_NEXT_FLOW = re.compile(rb"(?<![0-9])[1-9][0-9]{2,9}:(?:7:version|9:websocket);")
 _OPEN_STAGES = frozenset({"RequestReceived", "ResponseStarted"})
 _OTHERS = {
     b"\x1f\x8b": "a gzip file. Unpack it first",
