@@ -6,6 +6,7 @@ remedy. Not here: calling AWS (`eks_source`). Relies on nothing of boto3: errors
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pratique.identity.secret import Secret
 
 # sts:AssumeRole: 2 to 64 of these. botocore checks the least length only.
 MAX_SESSION_NAME_CHARACTERS = 64
+_MARK_CHARACTERS = 8
 _NOT_IN_SESSION_NAME = re.compile(r"[^A-Za-z0-9_+=,.-]+")  # STS takes `@` too, but EKS turns it into `-` in user names
 
 # GetCallerIdentity needs no permission and cannot be denied; EKS, not IAM, authorises Kubernetes calls. So the session
@@ -29,9 +31,15 @@ DENY_ALL = json.dumps(
 
 
 def role_session_name(*parts: str) -> str:
-    """`parts` joined by `-` as STS takes it: other characters become `-`, at most 64 characters, at least 2."""
+    """`parts` joined by `-` as STS takes it: other characters become `-`, 2 to 64 characters.
+
+    What is longer ends in eight hexadecimal digits of the whole, so that two clients do not become one.
+    """
     joined = "-".join(part for part in parts if part)
-    name = _NOT_IN_SESSION_NAME.sub("-", joined)[:MAX_SESSION_NAME_CHARACTERS].strip("-")
+    name = _NOT_IN_SESSION_NAME.sub("-", joined).strip("-")
+    if len(name) > MAX_SESSION_NAME_CHARACTERS:
+        mark = hashlib.sha256(joined.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
+        name = f"{name[: MAX_SESSION_NAME_CHARACTERS - _MARK_CHARACTERS - 1]}-{mark}"
     return name if len(name) > 1 else f"pratique-{name}".rstrip("-")
 
 
@@ -41,8 +49,12 @@ def assume_role_request(eks: EksSource, session_name: str) -> dict[str, Any]:
         "RoleArn": eks.role_arn,
         "RoleSessionName": session_name,
         "DurationSeconds": eks.duration_seconds,
-        "Policy": DENY_ALL,
     }
+    policy = DENY_ALL if eks.session_policy is None else json.dumps(eks.session_policy, separators=(",", ":"))
+    if policy != "{}":
+        request["Policy"] = policy
+    if eks.session_tags:
+        request["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(eks.session_tags.items())]
     if eks.source_identity is not None:
         request["SourceIdentity"] = eks.source_identity
     return request
@@ -128,6 +140,12 @@ _CODES: dict[str, tuple[str, str]] = {
     "502": _BUSY,
     "503": _BUSY,
 }
+OF_CREDENTIALS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "MetadataRetrievalError"}
+    | {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+    | {"SignatureDoesNotMatch", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
+)
+"""Codes and exceptions that mean the gateway's own credentials: boto3 keeps what it found once, so it must look again."""
 _UNREACHABLE = ("AWS STS cannot be reached", "Check network, DNS and VPC endpoint of STS, and `stsEndpoint`")
 _EXCEPTIONS: dict[str, tuple[str, str]] = {
     "NoCredentialsError": ("the gateway has no AWS credentials of its own", _SOURCE),
