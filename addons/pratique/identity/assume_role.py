@@ -72,20 +72,24 @@ def credentials_from(response: Mapping[str, Any]) -> AwsCredentials:
 
 
 def assume_role_error(name: str, code: str, operation: str, message: str, role_arn: str) -> CredentialError:
-    """The CredentialError for a failure of boto3.
+    """The CredentialError for a failure of boto3 to assume a role. The arguments: see `aws_failure`."""
+    what, remedy = aws_failure(name, code, operation, message)
+    return CredentialError(f"{what} (assuming `{role_arn}`)", remedy)
+
+
+def aws_failure(name: str, code: str, operation: str, message: str) -> tuple[str, str]:
+    """What a failure of boto3 means, and the remedy.
 
     `name` is the exception's class, `code` and `operation` are those of a ClientError (else empty), `message` its text:
     searched but never shown, because AWS puts the signed request, session token included, into some of them.
     """
     if operation == "AssumeRoleWithWebIdentity":
-        what, remedy = _WEB_IDENTITY.get(code, _WEB_IDENTITY[""])
-    elif code == "AccessDenied":
-        what, remedy = _denied(message)
-    elif code == "ValidationError" and "duration" in message.lower():
-        what, remedy = _DURATION
-    else:
-        what, remedy = _CODES.get(code) or _EXCEPTIONS.get(name) or _unknown(code or name)
-    return CredentialError(f"{what} (assuming `{role_arn}`)", remedy)
+        return _WEB_IDENTITY.get(code, _WEB_IDENTITY[""])
+    if code == "AccessDenied":
+        return _denied(message)
+    if code == "ValidationError" and "duration" in message.lower():
+        return _DURATION
+    return _CODES.get(code) or _EXCEPTIONS.get(name) or _unknown(code or name)
 
 
 def _denied(message: str) -> tuple[str, str]:

@@ -150,6 +150,12 @@ class Clients:
         keys: tuple[Kind, ...] = ("apiKey",) if found.keys else ()
         return keys + tuple(kind for kind, _ in found.matchers.kinds())
 
+    @property
+    def roles(self) -> tuple[tuple[str, str], ...]:
+        """Name and role ARN of each client that has a role of its own."""
+        clients = (each.client for _, each in sorted(self._clients.items()))
+        return tuple((client.name, client.role_arn) for client in clients if client is not None and client.role_arn)
+
     def labels_of(self, name: str) -> Mapping[str, str]:
         """The labels of a client; none for a name that no document has. For explaining: nobody is authenticated."""
         client = self._clients.get(name, _NOBODY).client
