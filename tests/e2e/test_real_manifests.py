@@ -16,7 +16,7 @@ KUSTOMIZE = Path(__file__).parents[2] / "scripts" / "deploy" / "kustomize"
 
 
 def kubectl(*arguments: str, given: str | None = None):
-    return call(kubectls()[-1], "--kubeconfig", str(kubeconfig()), *arguments, given=given)
+    return call(kubectls()[0], "--kubeconfig", str(kubeconfig()), *arguments, given=given)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def namespace():
 
 @pytest.mark.parametrize("folder", ["base", "clients", "example"])
 def test_the_server_takes_every_manifest(folder: str, namespace: str) -> None:
-    built = call(kubectls()[-1], "kustomize", str(KUSTOMIZE / folder))
+    built = call(kubectls()[0], "kustomize", str(KUSTOMIZE / folder))
     assert built.code == 0, built
     text = built.out
     for given in ("pratique", "mcp"):
