@@ -85,3 +85,17 @@ def test_an_outage_of_sts_is_noticed_by_nobody_who_has_a_token_and_is_a_status_f
     assert sts.sessions == sessions
     eventually(lambda: gateway.call("GET", f"{LIST}/after-outage", client="late").code == 404)
     assert user(gateway, "after-outage") == "billing:late"
+
+
+def test_a_gateway_that_starts_without_a_credential_serves_a_status_and_recovers_by_itself(gateway: Gateway) -> None:
+    sts = gateway.sandbox.cluster.sts
+    sts.roles, roles = {}, sts.roles
+    try:
+        gateway.stop()
+        gateway.start()
+        refused = gateway.call("GET", f"{LIST}/started-without", client="agent")
+        assert (refused.code, refused.reason) == (503, "ServiceUnavailable")
+        assert gateway.output.count("credential: AWS denies sts:AssumeRole") >= 1
+    finally:
+        sts.roles = roles
+    eventually(lambda: gateway.call("GET", f"{LIST}/started-with", client="agent").code == 404)

@@ -202,7 +202,8 @@ class Refresher[T]:
 
     def _note_failure(self, error: CredentialError) -> None:
         if self._failure is None or str(self._failure) != str(error):
-            logger.error("credential: %s", error)  # its text never holds one
+            # Its text never holds one. No error: mitmproxy ends where one is logged while it starts.
+            logger.warning("credential: %s", error)
         self._failure = error
         self._failed_at = self._clock()
         self._failures += 1
