@@ -10,6 +10,7 @@ Time is seconds since the epoch. Clock and sleep are injected, so that two hours
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
@@ -104,12 +105,11 @@ class Refresher[T]:
 
         `chance` is uniform over 0 to 1.
         """
-        self._fetch = fetch
+        self._fetch: Callable[[float], Awaitable[Fetched[T]]] = functools.partial(run, fetch)
         self._identity = identity
         self._clock = clock
         self._sleep = sleep
         self._chance = chance
-        self._run = run
         self._held: Fetched[T] | None = None
         self._fetched_at = float("-inf")
         self._failure: CredentialError | None = None
@@ -188,7 +188,7 @@ class Refresher[T]:
 
     async def _fetch_once(self) -> None:
         try:
-            self._held = await self._run(self._fetch, self._clock())
+            self._held = await self._fetch(self._clock())
             self._fetched_at = self._clock()
         except CredentialError as error:
             self._note_failure(error)
