@@ -203,6 +203,34 @@ def test_what_somebody_changed_is_mended_and_a_role_made_anew_gets_a_new_access_
     assert place.eks.calls[-5:] == ["DeleteAccessEntry", *["CreateAccessEntry"] * 4]
 
 
+def test_a_role_that_only_impersonates_has_no_right_of_its_own(place):
+    place.run()
+    changed = {key: action for key, action in place.plan("--impersonate").items() if action != "keep"}
+    assert changed == {
+        "ClusterRoleBinding pratique-agents": "update",
+        "RoleBinding payments/pratique-agents": "update",
+        **{f"{kind} pratique-agents-impersonate": "create" for kind in ("ClusterRole", "ClusterRoleBinding")},
+        **{f"{kind} pratique/pratique-agents-impersonate": "create" for kind in ("Role", "RoleBinding")},
+    }
+    place.run("--impersonate")
+    rules = place.get(f"{RBAC}/clusterrolebindings/pratique-agents")
+    assert [subject["kind"] for subject in rules["subjects"]] == ["ServiceAccount"]
+    (role,) = place.get(f"{RBAC}/namespaces/pratique/roles/pratique-agents-impersonate")["rules"]
+    assert (role["resources"], role["resourceNames"], role["verbs"]) == (
+        ["serviceaccounts"],
+        ["pratique-agents"],
+        ["impersonate"],
+    )
+    (groups,) = place.get(f"{RBAC}/clusterroles/pratique-agents-impersonate")["rules"]
+    assert groups["resourceNames"] == [
+        "system:serviceaccounts",
+        "system:serviceaccounts:pratique",
+        "system:authenticated",
+    ]
+    assert "create" not in place.plan().values()
+    assert list(place.plan().values()).count("delete") == 4
+
+
 def test_what_cloudformation_or_terraform_made_is_found_as_wanted(place):
     actions = ["sts:TagSession", "sts:SetSourceIdentity", "sts:AssumeRole"]
     trust = {

@@ -47,6 +47,7 @@ class Asked:
     namespace: str
     group: str
     boundary: str
+    impersonate: bool
     context: str | None
 
 
@@ -61,6 +62,9 @@ class Asked:
 @click.option("--namespace", default="pratique", show_default=True, help="Of the gateway.")
 @click.option("--group", default="pratique:agents", show_default=True, help="Kubernetes group of Role Y.")
 @click.option("--permissions-boundary", "boundary", default="", help="ARN of a policy for Role Y.")
+@click.option(
+    "--impersonate", is_flag=True, help="Role Y only impersonates the ServiceAccount (clients: `impersonate`)."
+)
 @click.option("--context", default=None, help="Context of your kubeconfig; default: the current one.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
 @click.option("--destroy", is_flag=True, help="Take it back.")
@@ -160,6 +164,7 @@ def _installation(asked: Asked, described: dict[str, Any], texts: dict[str, str]
         namespace=asked.namespace,
         group=asked.group,
         permissions_boundary=asked.boundary,
+        impersonate=asked.impersonate,
         gateway_names=tuple(dict.fromkeys((host, service, f"{service}.cluster.local", admin))),
         documents={name: text for name, text in (texts or {}).items() if ".cases." not in name},
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pratique.identity.impersonation import ImpersonatedAccount
 from pratique.setup.plan import Thing
 from pratique.setup.rights import CLUSTER, Rights
 
@@ -40,6 +41,8 @@ class Installation:
     service_account: str = "pratique-agents"
     group: str = "pratique:agents"
     permissions_boundary: str = ""
+    impersonate: bool = False
+    """Role Y's group may do nothing but impersonate the ServiceAccount, which alone has the rights of the policies."""
     gateway_names: tuple[str, ...] = ("pratique.pratique.svc", "pratique.pratique.svc.cluster.local")
     documents: Mapping[str, str] = field(default_factory=dict)
     """The policy folder as it goes into the cluster: file name → text. Empty: none does."""
@@ -139,8 +142,16 @@ def cluster_things(what: Installation, given: Rights) -> tuple[Thing, ...]:
             "the non-human identity in the cluster; no pod runs as it, and it has no token",
         ),
     ]
+    account_subject = {"kind": "ServiceAccount", "name": what.service_account, "namespace": what.namespace}
+    group = {"apiGroup": RBAC, "kind": "Group", "name": what.group}
+    subjects = [account_subject] if what.impersonate else [group, account_subject]
+    name = what.group.replace(":", "-")
     for scope, rules in given.rules.items():
-        things += _role_things(what, scope, rules)
+        things += _role_things(what, scope, name, rules, subjects=subjects, why="what the policies need")
+    for scope, rules in impersonation(what).items() if what.impersonate else ():
+        things += _role_things(
+            what, scope, f"{name}-impersonate", rules, subjects=[group], why="to act as the ServiceAccount"
+        )
     things.append(_serving(what))
     if what.documents:
         policies = _object(what, "v1", "ConfigMap", "pratique-policies", what.namespace, data=dict(what.documents))
@@ -152,9 +163,21 @@ def cluster_things(what: Installation, given: Rights) -> tuple[Thing, ...]:
     return tuple(things)
 
 
-def _role_things(what: Installation, scope: str, rules: list[dict[str, Any]]) -> list[Thing]:
+def impersonation(what: Installation) -> dict[str, list[dict[str, Any]]]:
+    """RBAC rules by namespace: this ServiceAccount and its three groups, and nobody else."""
+    account = ImpersonatedAccount(what.namespace, what.service_account)
+    as_account = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [account.name]}
+    as_groups = {"apiGroups": [""], "resources": ["groups"], "resourceNames": list(account.groups)}
+    return {
+        CLUSTER: [{**as_groups, "verbs": ["impersonate"]}],
+        what.namespace: [{**as_account, "verbs": ["impersonate"]}],
+    }
+
+
+def _role_things(
+    what: Installation, scope: str, name: str, rules: list[dict[str, Any]], *, subjects: list[dict[str, Any]], why: str
+) -> list[Thing]:
     prefix, kind = ("Cluster", "ClusterRole") if scope == CLUSTER else ("", "Role")
-    name = what.group.replace(":", "-")
     version = f"{RBAC}/v1"
     role = _object(what, version, kind, name, scope, rules=rules)
     binding = _object(
@@ -164,15 +187,14 @@ def _role_things(what: Installation, scope: str, rules: list[dict[str, Any]]) ->
         name,
         scope,
         roleRef={"apiGroup": RBAC, "kind": kind, "name": name},
-        subjects=[
-            {"apiGroup": RBAC, "kind": "Group", "name": what.group},
-            {"kind": "ServiceAccount", "name": what.service_account, "namespace": what.namespace},
-        ],
+        subjects=subjects,
     )
     key = f"{scope}/{name}" if scope else name
     return [
-        Thing(kind, key, role, f"what the policies need{f' in {scope}' if scope else ''}: {len(rules)} rules"),
-        Thing(f"{prefix}RoleBinding", key, binding, "gives it to Role Y's group and to the ServiceAccount"),
+        Thing(kind, key, role, f"{why}{f' in {scope}' if scope else ''}: {len(rules)} rules"),
+        Thing(
+            f"{prefix}RoleBinding", key, binding, f"gives it to {' and '.join(subject['name'] for subject in subjects)}"
+        ),
     ]
 
 
