@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from tests.process.gateway import Gateway, eventually
 pytestmark = pytest.mark.process
 BILLING = f"arn:aws:iam::{ACCOUNT}:role/billing"
 LIST = "/api/v1/namespaces/payments/configmaps"
-ASKS_LABELS = """
+ASKS = """
 apiVersion: pratique/v1
 kind: Policy
 metadata: {name: by-labels}
@@ -26,6 +27,12 @@ spec:
       apiGroups: [""]
       resources: [configmaps]
       namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: payments}}
+      action: Allow
+    - name: judged-on-the-live-object
+      verbs: [patch]
+      apiGroups: [""]
+      resources: [configmaps]
+      conditions: [{name: old, expression: "oldObject.metadata.name != ''"}]
       action: Allow
 """
 
@@ -45,7 +52,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             sandbox,
             credential="eks",
             clients=("agent", "other", "late"),
-            policy=ASKS_LABELS,
+            policy=ASKS,
         )
         for name in ("other", "late"):
             document = running.policies / f"client-{name}.yaml"
@@ -62,9 +69,22 @@ def user(gateway: Gateway, marker: str) -> str:
 def test_each_client_arrives_as_itself_and_so_do_the_questions_about_it(gateway: Gateway) -> None:
     assert gateway.call("GET", f"{LIST}/as-agent", client="agent").code == 404
     assert user(gateway, "as-agent") == f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/agent"
-    asked = gateway.own_calls("namespaces/payments")
-    assert asked
-    assert {one.user.username for one in asked} == {f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/agent"}
+    own = f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/pratique"
+    labels = [one for one in gateway.own_calls("namespaces/payments") if one.path.endswith("/payments")]
+    assert {one.user.username for one in labels} == {own}  # kept for every client
+    made = {"metadata": {"name": "judged"}, "data": {"a": "b"}}
+    assert gateway.behind("POST", LIST, made).code == 201
+    patch = {"Content-Type": "application/merge-patch+json"}
+    body = json.dumps({"data": {"a": "c"}}).encode()
+    for client, expected in (
+        ("agent", f"arn:aws:sts::{ACCOUNT}:assumed-role/pratique-role-y/agent"),
+        ("other", "billing:other"),
+    ):
+        before = len(gateway.own_calls("configmaps/judged"))
+        assert gateway.call("PATCH", f"{LIST}/judged", body, patch, client).code == 200
+        asked = gateway.own_calls("configmaps/judged")[before:]
+        assert asked
+        assert {one.user.username for one in asked} == {expected}
     assert gateway.call("GET", f"{LIST}/as-other", client="other").code == 404
     assert user(gateway, "as-other") == "billing:other"
 

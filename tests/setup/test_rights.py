@@ -29,6 +29,7 @@ def test_allow_and_require_approval_count_and_deny_does_not():
         ]
     }
     assert found.notes == ()
+    assert not found.reads_labels
 
 
 def test_only_policies_of_the_clients_count():
@@ -71,6 +72,7 @@ def test_what_the_gateway_asks_before_it_decides_is_granted():
         - {name: c, verbs: [list], resources: [services], namespaceSelector: {matchLabels: {a: b}}, action: Allow}
         - {name: d, verbs: [update], apiGroups: [apps], resources: [deployments/scale], action: Allow}
     """)
+    assert found.reads_labels
     assert found.rules[CLUSTER] == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["deletecollection", "list"]},
         {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},

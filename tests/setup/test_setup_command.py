@@ -227,6 +227,12 @@ def test_a_role_that_only_impersonates_has_no_right_of_its_own(place):
         "system:serviceaccounts:pratique",
         "system:authenticated",
     ]
+    (place.folder / "policy.yaml").write_text(
+        POLICY
+        + "    - {name: l, verbs: [get], resources: [services], namespaceSelector: {matchLabels: {a: b}}, action: Allow}\n"
+    )
+    place.run("--impersonate")
+    assert len(place.get(f"{RBAC}/clusterroles/pratique-agents-impersonate")["rules"]) == 2
     assert "create" not in place.plan().values()
     assert list(place.plan().values()).count("delete") == 4
 

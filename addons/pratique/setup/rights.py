@@ -32,12 +32,15 @@ class Rights:
 
     rules: dict[str, list[dict[str, Any]]]
     notes: tuple[str, ...]
+    reads_labels: bool = False
+    """Whether the gateway reads labels of namespaces: as itself, because the answer is kept for every client."""
 
 
 def rights(documents: Iterable[Document], clients: Sequence[str]) -> Rights:
     """What the policies whose subjects match any of `clients` need. Documents are valid policies among others."""
     granted: defaultdict[str, defaultdict[_Key, set[str]]] = defaultdict(lambda: defaultdict(set))
     notes: list[str] = []
+    reads_labels = False
     for document in documents:
         if document.kind != "Policy":
             continue
@@ -47,8 +50,11 @@ def rights(documents: Iterable[Document], clients: Sequence[str]) -> Rights:
         for rule in spec.rules:
             if rule.action is not Action.DENY:
                 _grant(granted, rule)
+                reads_labels |= rule.namespace_selector is not None
                 notes += [f"{document.name}/{rule.name}: {note}" for note in _wider(rule)]
-    return Rights({namespace: _written(keys) for namespace, keys in sorted(granted.items())}, tuple(notes))
+    return Rights(
+        {namespace: _written(keys) for namespace, keys in sorted(granted.items())}, tuple(notes), reads_labels
+    )
 
 
 type _Key = tuple[str, str, tuple[str, ...]]

@@ -148,7 +148,7 @@ def cluster_things(what: Installation, given: Rights) -> tuple[Thing, ...]:
     name = what.group.replace(":", "-")
     for scope, rules in given.rules.items():
         things += _role_things(what, scope, name, rules, subjects=subjects, why="what the policies need")
-    for scope, rules in impersonation(what).items() if what.impersonate else ():
+    for scope, rules in impersonation(what, given).items() if what.impersonate else ():
         things += _role_things(
             what, scope, f"{name}-impersonate", rules, subjects=[group], why="to act as the ServiceAccount"
         )
@@ -163,15 +163,18 @@ def cluster_things(what: Installation, given: Rights) -> tuple[Thing, ...]:
     return tuple(things)
 
 
-def impersonation(what: Installation) -> dict[str, list[dict[str, Any]]]:
-    """RBAC rules by namespace: this ServiceAccount and its three groups, and nobody else."""
+def impersonation(what: Installation, given: Rights) -> dict[str, list[dict[str, Any]]]:
+    """RBAC rules by namespace: this ServiceAccount and its three groups, and nobody else; labels, where a rule reads them."""
     account = ImpersonatedAccount(what.namespace, what.service_account)
     as_account = {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [account.name]}
     as_groups = {"apiGroups": [""], "resources": ["groups"], "resourceNames": list(account.groups)}
     return {
-        CLUSTER: [{**as_groups, "verbs": ["impersonate"]}],
+        CLUSTER: [{**as_groups, "verbs": ["impersonate"]}, *(_LABELS if given.reads_labels else ())],
         what.namespace: [{**as_account, "verbs": ["impersonate"]}],
     }
+
+
+_LABELS = ({"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]},)
 
 
 def _role_things(
