@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pratique.setup.serving import serving_certificate
-from tests.deploy.test_manifests import container
+from tests.deploy.test_manifests import container, one
 from tests.process.gateway import Gateway
 
 pytestmark = pytest.mark.process
@@ -35,6 +35,8 @@ def test_a_replica_serves_its_given_certificate_and_its_probes(make_gateway, tmp
     for host, port, path, code in (
         ("127.0.0.1", gateway.port, "/version", 401),
         (admin.hostname, admin.port, container()["livenessProbe"]["httpGet"]["path"], 200),
+        (admin.hostname, admin.port, container()["readinessProbe"]["httpGet"]["path"], 200),
+        (admin.hostname, admin.port, one("monitoring", "ServiceMonitor")["spec"]["endpoints"][0]["path"], 200),
     ):
         connection = http.client.HTTPSConnection(host, port, context=context, timeout=30)
         connection.request("GET", path)

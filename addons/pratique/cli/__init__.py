@@ -39,7 +39,6 @@ class Commands(click.Group):
         "revoke": "revoke",
         "store": "store",
         "doctor": "doctor",
-        "revoke": "approvals",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
