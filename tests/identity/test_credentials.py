@@ -319,4 +319,4 @@ def test_a_failure_is_logged_once_with_its_remedy_and_so_is_its_end(caplog):
 
     with caplog.at_level("WARNING", "pratique"):
         asyncio.run(run())
-    assert caplog.messages == ["credential: STS is down. Wait", "credential: there is one again of role y"]
+    assert caplog.messages == ["STS is down. Wait", "had again: role y"]

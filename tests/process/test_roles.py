@@ -115,7 +115,7 @@ def test_a_gateway_that_starts_without_a_credential_serves_a_status_and_recovers
         gateway.start()
         refused = gateway.call("GET", f"{LIST}/started-without", client="agent")
         assert (refused.code, refused.reason) == (503, "ServiceUnavailable")
-        assert gateway.output.count("credential: AWS denies sts:AssumeRole") >= 1
+        assert gateway.output.count("AWS denies sts:AssumeRole") >= 1
     finally:
         sts.roles = roles
     eventually(lambda: gateway.call("GET", f"{LIST}/started-with", client="agent").code == 404)

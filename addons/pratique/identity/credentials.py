@@ -196,14 +196,14 @@ class Refresher[T]:
             self._note_failure(CredentialError(f"`{type(error).__name__}` while fetching {self._identity}"))
         else:
             if self._failures:
-                logger.warning("credential: there is one again of %s", self._identity)
+                logger.warning("had again: %s", self._identity)
             self._failure = None
             self._failures = 0
 
     def _note_failure(self, error: CredentialError) -> None:
         if self._failure is None or str(self._failure) != str(error):
             # Its text never holds one. No error: mitmproxy ends where one is logged while it starts.
-            logger.warning("credential: %s", error)
+            logger.warning("%s", error)
         self._failure = error
         self._failed_at = self._clock()
         self._failures += 1

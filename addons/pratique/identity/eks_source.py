@@ -107,7 +107,7 @@ class EksCredentialSource:
             if held is None or token_expiry(held, now) <= now:
                 raise
             if self._renewal_failure is None:
-                logger.warning("credential: %s (what is at hand is good for a while)", error)
+                logger.warning("%s (what is at hand is good for a while)", error)
             self._renewal_failure = error
             return held
         self._assumed_at, self._renewal_failure = now, None
