@@ -34,6 +34,7 @@ from pratique.approvals.foreseeing import Foreseer
 from pratique.approvals.holding import Holding
 from pratique.approvals.queue import ApprovalQueue
 from pratique.approvals.waiting import Waiter
+from pratique.behalf import GATEWAY
 from pratique.errors import PratiqueError, StartError
 from pratique.exchange import Exchange
 from pratique.identity.addon import Gate, Identity
@@ -42,6 +43,7 @@ from pratique.identity.keyring import KeyRing
 from pratique.identity.own_calls import OwnCalls
 from pratique.identity.revoking.addon import Revoking
 from pratique.identity.revoking.current import KILL_FILE, Current
+from pratique.identity.sources import summary
 from pratique.identity.tls import write_tls_files
 from pratique.identity.upstream import Upstream, load_upstream
 from pratique.interlock import quiet
@@ -126,7 +128,7 @@ class Bundle:
         _make_state(state)
         upstream = self._upstream(self._live, state)
         files = write_tls_files(state / "tls", upstream.certificate_authority, upstream.client_certificate)
-        own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.source)
+        own_calls = OwnCalls(upstream.server, files, upstream.tls_server_name, upstream.sources)
         self._own_calls = own_calls
         options.update(
             mode=[reverse_mode(upstream.server)],
@@ -161,14 +163,14 @@ class Bundle:
             exec_hold=lambda: float(owner.options.pratique_exec_hold),
             foreseer=Foreseer(own_calls.send, masks.document),
         )
-        identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.source.rejected)
+        identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.sources.rejected)
         current = Current(revocations, state / KILL_FILE)
         probes, metrics = watch(
             Parts(
                 closed=lambda: interlock.closed,
                 documents_problem=lambda: live.problem,
                 revocations_problem=lambda: current.problem,
-                credential=lambda: upstream.source.credential(time.time()),
+                credential=lambda: upstream.sources.credential(GATEWAY, time.time()),
                 recorder_healthy=lambda: storage.spool.healthy(),  # noqa: PLW0108 - made below
                 approvals_version=store.version,
                 is_stopped=lambda: current.revoked.is_stopped(time.time()),
@@ -202,7 +204,7 @@ class Bundle:
             segments=lambda: Segments(owner.options.pratique_segment_size, owner.options.pratique_segment_age),
         )
         counters = stores.counters()
-        gate = Gate(upstream.source, upstream.server, approvals.use, counters, _recheck)
+        gate = Gate(upstream.sources, upstream.server, approvals.use, counters, _recheck)
         revoking = Revoking(current, recorder.note)
         observing = Observing(metrics, self._mask_stored, logs_requests=wants_json(owner.options.pratique_log_format))
         required = (identity, revoking, approvals, policy, masking, recorder, gate)
@@ -272,7 +274,7 @@ class Bundle:
     ) -> Readings:
         """The gauges, when somebody asks for the metrics."""
         requests, streams = observing.open()
-        credential = upstream.source.describe()
+        credential = summary(upstream.sources.describe())
         return Readings(
             ready=ready.ready,
             open_requests=requests,

@@ -21,6 +21,7 @@ from weakref import WeakSet
 
 from mitmproxy import http
 
+from pratique.behalf import GATEWAY, Behalf
 from pratique.errors import PratiqueError, Refused
 from pratique.identity.impersonation import CallId, ImpersonatedAccount
 from pratique.kube import status
@@ -103,6 +104,12 @@ class Exchange:
     """What each room does when the tunnel has ended; see `finish`."""
 
     @property
+    def behalf(self) -> Behalf:
+        """With whose credential the request goes upstream. The gateway's own, where no client was authenticated."""
+        client = self.client
+        return GATEWAY if client is None else Behalf(client.name, client.role_arn, self.session)
+
+    @property
     def account(self) -> ImpersonatedAccount | None:
         """As whom the request is made, where not as the gateway's own user."""
         return self.client.impersonate if self.client is not None else None
@@ -110,10 +117,10 @@ class Exchange:
     def own_call(self, what: str) -> CallId:
         """The Audit-ID of one more own call; `what` is a short word. 64 characters at most, as the API server keeps.
 
-        It says also as whom the call is made: as the request would be.
+        It says also as whom the call is made, and with whose credential: as the request would be.
         """
         self.own_calls.append(f"{self.audit_id}-own-{len(self.own_calls) + 1}-{what}"[:64])
-        return CallId(self.own_calls[-1], self.account)
+        return CallId(self.own_calls[-1], self.account, self.behalf)
 
     def refuse(self, refusal: Refused) -> None:
         """The first refusal stands: later hooks still run after an answer was set."""

@@ -20,6 +20,7 @@ from pratique.documents.folder import Fingerprint
 from pratique.errors import DocumentError, DocumentErrors
 from pratique.identity.clients import Clients
 from pratique.identity.clusters import ClusterSpec, cluster_from
+from pratique.identity.roles import role_errors
 from pratique.masking.rules import MaskSet, compile_masks
 from pratique.policy.decision import PolicySet, compile_policies
 from pratique.recorder.rules import RecordingRules
@@ -49,10 +50,17 @@ def _webhooks(documents: Sequence[Document]) -> tuple[Webhook, ...]:
     return webhooks
 
 
+def _clients(documents: Sequence[Document]) -> Clients:
+    clients = Clients.from_documents(documents)
+    if errors := role_errors(documents):
+        raise DocumentErrors(errors)
+    return clients
+
+
 # What a folder must satisfy, in the order of the fields of Loaded; `pratique check` asks the same.
 READERS: tuple[Callable[[list[Document]], object], ...] = (
     cluster_from,
-    Clients.from_documents,
+    _clients,
     compile_policies,
     compile_masks,
     RecordingRules.from_documents,

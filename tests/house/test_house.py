@@ -25,6 +25,7 @@ MAY_IMPORT_MITMPROXY = {
     "interlock/connections.py",
     "interlock/early.py",
     "interlock/held.py",
+    "interlock/going_away.py",
     "interlock/http2.py",
     "interlock/layers.py",
     "interlock/opening.py",

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ EKS = EksSource(cluster_name="prod", region="eu-west-1", role_arn=ROLE)
         (("x",), "pratique-x"),
         (("",), "pratique"),
         (("é",), "pratique"),
-        (("a" * 100,), "a" * 64),
+        (("a" * 100,), "a" * 55 + "-28165978"),
         (("a", "", "b"), "a-b"),
     ],
 )
@@ -52,6 +53,16 @@ def test_a_source_identity_is_asked_for_where_it_is_configured():
     eks = EksSource(cluster_name="p", region="eu-west-1", role_arn=ROLE, source_identity="agents", duration_seconds=900)
     request = assume_role_request(eks, "n")
     assert (request["SourceIdentity"], request["DurationSeconds"]) == ("agents", 900)
+
+
+def test_tags_and_a_session_policy_are_asked_for_where_they_are_configured():
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+    tagged = msgspec.structs.replace(EKS, session_tags={"team": "a", "agent": "b"}, session_policy=policy)
+    request = assume_role_request(tagged, "n")
+    assert request["Tags"] == [{"Key": "agent", "Value": "b"}, {"Key": "team", "Value": "a"}]
+    assert json.loads(request["Policy"]) == policy
+    assert "Policy" not in assume_role_request(msgspec.structs.replace(EKS, session_policy={}), "n")
+    assert "Tags" not in assume_role_request(EKS, "n")
 
 
 ANSWER = {

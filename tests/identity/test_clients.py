@@ -213,3 +213,4 @@ def test_an_open_session_holds_as_long_as_its_key_does():
     assert not CLIENTS.holds(Client("keyless"), proof(KEY.sha256), NOW)
     assert not CLIENTS.holds(None, proof("0" * 64), NOW)
     assert not Clients().holds(agent, proof(KEY.sha256), NOW)
+    assert not CLIENTS.holds(Client("agent", role_arn="arn:aws:iam::123456789012:role/old"), proof(KEY.sha256), NOW)

@@ -50,6 +50,15 @@ def test_eks_with_everything():
     assert (source.source_identity, source.cluster_id) == ("agents", "id-1")
 
 
+def test_eks_sessions_by_client_or_session_with_tags_and_a_policy_of_their_own():
+    more = ", assume: session, sourceIdentity: 'a-{client}', sessionTags: {agent: '{client}/{session}', empty: ''}"
+    source = of(BASE + EKS + more + ", sessionPolicy: {Version: '2012-10-17', Statement: []}}\n").source
+    assert (source.assume, source.source_identity) == ("session", "a-{client}")
+    assert source.session_tags == {"agent": "{client}/{session}", "empty": ""}
+    assert source.session_policy == {"Version": "2012-10-17", "Statement": []}
+    assert of(BASE + EKS + "}\n").source.assume == "client"
+
+
 def test_a_token_file_and_a_ca_file_are_relative_to_the_document():
     spec = "  server: https://api\n  certificateAuthority: {path: ca.pem}\n  tokenFile: /var/run/token\n"
     cluster = of(spec)
@@ -108,6 +117,15 @@ def test_the_sandbox_needs_nothing():
         (BASE + EKS + ", durationSeconds: 43201}\n", "3600 at most"),
         (BASE + EKS + ", sourceIdentity: a b}\n", "cannot be sourceIdentity"),
         (BASE + EKS + ", sourceIdentity: 'aws:x'}\n", "cannot be sourceIdentity"),
+        (BASE + EKS + ", sourceIdentity: 'x{who}'}\n", "cannot be sourceIdentity"),
+        (BASE + EKS + ", assume: pod}\n", "Known are `gateway`, `client`, `session`"),
+        (BASE + EKS + ", assume: gateway, sourceIdentity: '{client}'}\n", "Set `assume` to `client` or `session`"),
+        (BASE + EKS + ", sessionTags: {a: '{session}'}}\n", "Set `assume` to `session`"),
+        (BASE + EKS + ", sessionTags: {'aws:a': b}}\n", "cannot be a session tag"),
+        (BASE + EKS + ", sessionTags: {'a*': b}}\n", "cannot be a session tag"),
+        (BASE + EKS + f", sessionTags: {{a: {'b' * 257}}}}}\n", "cannot be a session tag"),
+        (BASE + EKS + f", sessionTags: {{{', '.join(f't{n}: v' for n in range(51))}}}}}\n", "Give 50 at most"),
+        (BASE + EKS + f", sessionPolicy: {{Statement: [{'x' * 2048}]}}}}\n", "Give 2048 at most"),
         (BASE + EKS + ", clusterID: a/b}\n", "cannot be clusterID"),
         (BASE + EKS + ", stsEndpoint: 'http://sts.example.com'}\n", "plain http"),
         (BASE + EKS + ", stsEndpoint: 'ftp://x'}\n", "not `https`"),

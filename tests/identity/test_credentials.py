@@ -303,3 +303,20 @@ def test_a_token_file_source_starts_and_stops_without_the_file(tmp_path):
     source = TokenFileCredentialSource(tmp_path / "none")
     asyncio.run(source.start())
     asyncio.run(source.stop())
+
+
+def test_a_failure_is_logged_once_with_its_remedy_and_so_is_its_end(caplog):
+    async def run():
+        clock = HandTime()
+        fetch = Fetch()
+        fetch.down = CredentialError("STS is down", "Wait")
+        refresher = Refresher(fetch, "role y", clock=clock, sleep=clock.sleep, chance=lambda: 0.0)
+        await refresher.start()
+        await clock.pass_(60, step=5)
+        fetch.down = None
+        await clock.pass_(60, step=5)
+        await refresher.stop()
+
+    with caplog.at_level("WARNING", "pratique"):
+        asyncio.run(run())
+    assert caplog.messages == ["STS is down. Wait", "had again: role y"]

@@ -123,6 +123,23 @@ def test_each_broken_step_is_a_clear_503(sts, endpoint, role_x, monkeypatch, bre
     assert raised.value.code == 503
 
 
+def test_credentials_that_come_later_or_are_replaced_are_found(sts, endpoint, role_x, monkeypatch):
+    """boto3 keeps what it found first, be it nothing."""
+    source = EksCredentialSource(eks(endpoint), "s")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(CredentialError, match="no AWS credentials of its own"):
+        source._fetch(time.time())
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
+    with pytest.raises(CredentialError, match="does not know the gateway's own"):
+        source._fetch(time.time())
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    assert source._fetch(time.time()).credential.token is not None
+    made = source._client(eks(endpoint))
+    source._role = None
+    assert source._fetch(time.time()).credential.token is not None
+    assert source._client(eks(endpoint)) is made
+
+
 def test_a_duration_that_the_role_does_not_allow_says_so(endpoint, role_x):
     with pytest.raises(CredentialError, match="Set 3600 or less"):
         credential(EksCredentialSource(eks(endpoint, duration_seconds=7200), "s"))

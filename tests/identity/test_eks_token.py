@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from pratique.errors import CredentialError
+from pratique.identity.clusters import EksSource
+from pratique.identity.eks_source import sts_client
 from pratique.identity.eks_token import (
     LIFETIME_SECONDS,
     MAX_TOKEN_BYTES,
@@ -22,6 +24,7 @@ from pratique.identity.eks_token import (
     token_expiry,
 )
 from pratique.identity.secret import Secret
+from pratique.sandbox import authenticator as verifier
 from pratique.sandbox.authenticator import AccessEntry, Authenticator, TokenError
 from pratique.sandbox.sts import Role, Sts, User
 
@@ -146,6 +149,44 @@ def test_the_regional_host_of_the_partition(region, host):
 def test_a_token_names_only_hosts_that_the_authenticator_calls(given, host, scope):
     endpoint = sts_endpoint("eu-west-1", given)
     assert (endpoint.host, endpoint.region) == (host, scope)
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "eusc-de-east-1"])
+def test_the_global_host_is_of_the_commercial_partition_only(region):
+    assert sts_endpoint(region, "https://sts.amazonaws.com") == sts_endpoint(region)
+
+
+@pytest.mark.parametrize(
+    ("region", "environment", "host"),
+    [
+        ("eu-west-1", {}, "sts.eu-west-1.amazonaws.com"),
+        ("eu-west-1", {"AWS_USE_FIPS_ENDPOINT": "true"}, "sts-fips.eu-west-1.amazonaws.com"),
+        ("eu-west-1", {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "sts.eu-west-1.api.aws"),
+        ("eu-west-1", {"AWS_STS_REGIONAL_ENDPOINTS": "legacy"}, "sts.amazonaws.com"),
+        ("us-gov-west-1", {}, "sts.us-gov-west-1.amazonaws.com"),
+        ("us-gov-west-1", {"AWS_USE_FIPS_ENDPOINT": "true"}, "sts.us-gov-west-1.amazonaws.com"),
+        ("us-gov-east-1", {"AWS_STS_REGIONAL_ENDPOINTS": "legacy"}, "sts.us-gov-east-1.amazonaws.com"),
+        ("cn-north-1", {}, "sts.cn-north-1.amazonaws.com.cn"),
+        ("cn-northwest-1", {"AWS_STS_REGIONAL_ENDPOINTS": "legacy"}, "sts.cn-northwest-1.amazonaws.com.cn"),
+        ("cn-north-1", {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "sts.cn-north-1.api.amazonwebservices.com.cn"),
+        ("eusc-de-east-1", {}, "sts.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_the_host_that_boto3_was_told_to_use_is_named_and_is_accepted(monkeypatch, region, environment, host):
+    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_STS_REGIONAL_ENDPOINTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        **environment,
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = sts_client(EksSource(cluster_name="p", region=region, role_arn="arn:aws:iam::123456789012:role/y"))
+    endpoint = sts_endpoint(region, client.meta.endpoint_url)
+    assert endpoint.host == host
+    token = mint_token(SESSION, "prod", endpoint, NOW).reveal()
+    assert verifier.presigned_url(token, region, NOW).netloc == host
 
 
 def test_the_chinese_dual_stack_host():

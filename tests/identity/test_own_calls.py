@@ -27,6 +27,7 @@ from pratique.identity.own_calls import OwnCalls
 from pratique.identity.own_verdict import RULE, own_verdict
 from pratique.identity.secret import Secret
 from pratique.identity.server import Server
+from pratique.identity.sources import OneSource
 from pratique.identity.tls import TlsFiles
 from pratique.kube import rehearsal
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
@@ -47,7 +48,7 @@ def sandbox(tmp_path_factory):
 def calls(sandbox, *, ca=None, name=None, server=None, token=TOKEN):
     source = StaticCredentialSource(Credential(Secret(token)), "a test")
     files = TlsFiles(ca or sandbox.info.ca_path, None)
-    return OwnCalls(server or Server.parse(sandbox.info.server), files, name, source)
+    return OwnCalls(server or Server.parse(sandbox.info.server), files, name, OneSource(source))
 
 
 def send(client, *requests):
@@ -213,9 +214,8 @@ def test_no_credential_no_call(sandbox):
         async def credential(self, now):
             raise CredentialError("none")
 
-    client = OwnCalls(
-        Server.parse(sandbox.info.server), TlsFiles(sandbox.info.ca_path, None), None, Empty(Credential(None), "none")
-    )
+    source = OneSource(Empty(Credential(None), "none"))
+    client = OwnCalls(Server.parse(sandbox.info.server), TlsFiles(sandbox.info.ca_path, None), None, source)
     with pytest.raises(CredentialError):
         send(client, canonical("GET", MAP))
 

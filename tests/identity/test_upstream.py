@@ -9,12 +9,13 @@ import sys
 import msgspec
 import pytest
 
+from pratique.behalf import GATEWAY
 from pratique.errors import DocumentErrors
 from pratique.identity.clusters import cluster_from
 from pratique.identity.credentials import StaticCredentialSource, TokenFileCredentialSource
-from pratique.identity.eks_source import EksCredentialSource
 from pratique.identity.exec_source import ExecCredentialSource
 from pratique.identity.secret import Secret
+from pratique.identity.sources import RoleSources
 from pratique.identity.upstream import load_upstream
 from tests.identity.helpers import certificate, documents
 
@@ -60,7 +61,7 @@ def kubeconfig(path, user, **cluster):
 
 
 def credential(upstream):
-    return asyncio.run(upstream.source.credential(1.0))
+    return asyncio.run(upstream.sources.credential(GATEWAY, 1.0))
 
 
 BASE = "  server: https://api\n  certificateAuthority: {path: ca.pem}\n"
@@ -72,22 +73,22 @@ def test_a_token_file_beside_the_document(folder):
     upstream = load(folder, BASE + "  tokenFile: token\n  tlsServerName: kubernetes\n")
     assert (str(upstream.server), upstream.certificate_authority) == ("https://api:443", CA)
     assert (upstream.tls_server_name, upstream.client_certificate) == ("kubernetes", None)
-    assert isinstance(upstream.source, TokenFileCredentialSource)
+    assert isinstance(upstream.sources._source, TokenFileCredentialSource)
     assert credential(upstream).token.reveal() == "t0ken"
 
 
 def test_eks_asks_nobody_before_it_is_started(folder):
     upstream = load(folder, f"  server: https://api\n  certificateAuthority: {{data: {b64(CA)}}}\n" + EKS)
-    assert isinstance(upstream.source, EksCredentialSource)
+    assert isinstance(upstream.sources, RoleSources)
     assert upstream.certificate_authority == CA
-    assert "`pratique`" in upstream.source.describe().identity
+    assert upstream.sources.describe() == ()
 
 
 def test_a_kubeconfigs_token(folder):
     kubeconfig(folder / "k", {"token": "t0ken"})
     upstream = load(folder, "  kubeconfig: {path: k}\n")
     assert (str(upstream.server), upstream.certificate_authority) == ("https://api:6443", CA)
-    assert isinstance(upstream.source, StaticCredentialSource)
+    assert isinstance(upstream.sources._source, StaticCredentialSource)
     assert credential(upstream).token == Secret("t0ken")
     assert not credential(upstream).client_certificate
     assert "t0ken" not in repr(upstream)
@@ -128,13 +129,13 @@ def test_a_kubeconfigs_exec_plugin_is_given_the_cluster(folder):
     }
     kubeconfig(folder / "k", {"exec": plugin}, **{"tls-server-name": "kubernetes"})
     upstream = load(folder, "  kubeconfig: {path: k}\n")
-    assert isinstance(upstream.source, ExecCredentialSource)
+    assert isinstance(upstream.sources._source, ExecCredentialSource)
 
     async def run():
         try:
-            return await upstream.source.credential(1.0)
+            return await upstream.sources.credential(GATEWAY, 1.0)
         finally:
-            await upstream.source.stop()
+            await upstream.sources.stop()
 
     assert asyncio.run(run()).token.reveal() == "https://api:6443|kubernetes"
 

@@ -38,6 +38,7 @@ class Commands(click.Group):
         "replay": "replay",
         "revoke": "revoke",
         "store": "store",
+        "doctor": "doctor",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -30,6 +30,9 @@ STYLES = {
     "Deny": "red",
     "denied": "red",
     "refused": "red",
+    "ok": "green",
+    "warning": "yellow",
+    "broken": "red",
 }
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -19,18 +19,19 @@ from mitmproxy.connection import Connection
 from mitmproxy.net import tls as tls_versions
 from OpenSSL import SSL
 
+from pratique.behalf import Behalf
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.identity.authenticating import Authenticator
 from pratique.identity.certificates import PeerCertificates
 from pratique.identity.clients import Clients
 from pratique.identity.counters import Counters
-from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
 from pratique.identity.handshake import CIPHERS, asking, peer_certificates, server_context
 from pratique.identity.keyring import KeyRing
 from pratique.identity.limits import Rates, day_of, is_write, over_budget
 from pratique.identity.server import Server
+from pratique.identity.sources import Sources
 from pratique.identity.strip import strip_credentials
 from pratique.kube.canonical import headers_only
 
@@ -49,8 +50,8 @@ class Identity:
 
     name = "identity"
 
-    def __init__(self, clients: Callable[[], Clients], keys: KeyRing, rejected: Callable[[], None]) -> None:
-        """`rejected()` tells the credential's source that the cluster refused it."""
+    def __init__(self, clients: Callable[[], Clients], keys: KeyRing, rejected: Callable[[Behalf], None]) -> None:
+        """`rejected(behalf)` tells the credential's source that the cluster refused it."""
         self._clients = clients
         self._keys = keys
         self._authenticator = Authenticator(clients, keys)
@@ -129,7 +130,7 @@ class Identity:
         own = state.refusal is not None or (state.canonical is not None and state.canonical.proxied)
         if code == 401 and not own:
             # Passed on, it would tell the client that its own key is wrong.
-            self._rejected()
+            self._rejected(state.behalf)
             text = "the cluster refused the gateway's credential, so it did nothing. Repeat the request; then ask the operator"
             raise Refused(503, "ServiceUnavailable", text, rule="identity/rejected", retry_after=RETRY_SECONDS)
 
@@ -166,7 +167,7 @@ class Gate:
 
     def __init__(
         self,
-        source: CredentialSource,
+        sources: Sources,
         server: Server,
         consume: Callable[[str, Exchange], Awaitable[None]],
         counters: Counters,
@@ -178,15 +179,15 @@ class Gate:
         """
         self._counters = counters
         self._recheck = recheck
-        self._source = source
+        self._sources = sources
         self._server = server
         self._consume = consume
 
     async def running(self) -> None:
-        await self._source.start()
+        await self._sources.start()
 
     async def done(self) -> None:
-        await self._source.stop()
+        await self._sources.stop()
 
     @guarded(answer)
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -195,7 +196,7 @@ class Gate:
             return
         if state.verdict is None or state.canonical is None:
             raise Refused(500, "InternalError", "no verdict was reached for this request", rule="gate/verdict")
-        credential = await self._source.credential(time.time())
+        credential = await self._sources.credential(state.behalf, time.time())
         if state.gone.is_set():
             raise Refused(499, "ClientGone", "the client left before its request was sent", rule="gate/gone")
         self._recheck(state)

@@ -6,6 +6,7 @@ remedy. Not here: calling AWS (`eks_source`). Relies on nothing of boto3: errors
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pratique.identity.secret import Secret
 
 # sts:AssumeRole: 2 to 64 of these. botocore checks the least length only.
 MAX_SESSION_NAME_CHARACTERS = 64
+_MARK_CHARACTERS = 8
 _NOT_IN_SESSION_NAME = re.compile(r"[^A-Za-z0-9_+=,.-]+")  # STS takes `@` too, but EKS turns it into `-` in user names
 
 # GetCallerIdentity needs no permission and cannot be denied; EKS, not IAM, authorises Kubernetes calls. So the session
@@ -29,9 +31,15 @@ DENY_ALL = json.dumps(
 
 
 def role_session_name(*parts: str) -> str:
-    """`parts` joined by `-` as STS takes it: other characters become `-`, at most 64 characters, at least 2."""
+    """`parts` joined by `-` as STS takes it: other characters become `-`, 2 to 64 characters.
+
+    What is longer ends in eight hexadecimal digits of the whole, so that two clients do not become one.
+    """
     joined = "-".join(part for part in parts if part)
-    name = _NOT_IN_SESSION_NAME.sub("-", joined)[:MAX_SESSION_NAME_CHARACTERS].strip("-")
+    name = _NOT_IN_SESSION_NAME.sub("-", joined).strip("-")
+    if len(name) > MAX_SESSION_NAME_CHARACTERS:
+        mark = hashlib.sha256(joined.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
+        name = f"{name[: MAX_SESSION_NAME_CHARACTERS - _MARK_CHARACTERS - 1]}-{mark}"
     return name if len(name) > 1 else f"pratique-{name}".rstrip("-")
 
 
@@ -41,8 +49,12 @@ def assume_role_request(eks: EksSource, session_name: str) -> dict[str, Any]:
         "RoleArn": eks.role_arn,
         "RoleSessionName": session_name,
         "DurationSeconds": eks.duration_seconds,
-        "Policy": DENY_ALL,
     }
+    policy = DENY_ALL if eks.session_policy is None else json.dumps(eks.session_policy, separators=(",", ":"))
+    if policy != "{}":
+        request["Policy"] = policy
+    if eks.session_tags:
+        request["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(eks.session_tags.items())]
     if eks.source_identity is not None:
         request["SourceIdentity"] = eks.source_identity
     return request
@@ -60,20 +72,24 @@ def credentials_from(response: Mapping[str, Any]) -> AwsCredentials:
 
 
 def assume_role_error(name: str, code: str, operation: str, message: str, role_arn: str) -> CredentialError:
-    """The CredentialError for a failure of boto3.
+    """The CredentialError for a failure of boto3 to assume a role. The arguments: see `aws_failure`."""
+    what, remedy = aws_failure(name, code, operation, message)
+    return CredentialError(f"{what} (assuming `{role_arn}`)", remedy)
+
+
+def aws_failure(name: str, code: str, operation: str, message: str) -> tuple[str, str]:
+    """What a failure of boto3 means, and the remedy.
 
     `name` is the exception's class, `code` and `operation` are those of a ClientError (else empty), `message` its text:
     searched but never shown, because AWS puts the signed request, session token included, into some of them.
     """
     if operation == "AssumeRoleWithWebIdentity":
-        what, remedy = _WEB_IDENTITY.get(code, _WEB_IDENTITY[""])
-    elif code == "AccessDenied":
-        what, remedy = _denied(message)
-    elif code == "ValidationError" and "duration" in message.lower():
-        what, remedy = _DURATION
-    else:
-        what, remedy = _CODES.get(code) or _EXCEPTIONS.get(name) or _unknown(code or name)
-    return CredentialError(f"{what} (assuming `{role_arn}`)", remedy)
+        return _WEB_IDENTITY.get(code, _WEB_IDENTITY[""])
+    if code == "AccessDenied":
+        return _denied(message)
+    if code == "ValidationError" and "duration" in message.lower():
+        return _DURATION
+    return _CODES.get(code) or _EXCEPTIONS.get(name) or _unknown(code or name)
 
 
 def _denied(message: str) -> tuple[str, str]:
@@ -128,6 +144,12 @@ _CODES: dict[str, tuple[str, str]] = {
     "502": _BUSY,
     "503": _BUSY,
 }
+OF_CREDENTIALS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "MetadataRetrievalError"}
+    | {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"}
+    | {"SignatureDoesNotMatch", "TokenRetrievalError", "UnauthorizedSSOTokenError"}
+)
+"""Codes and exceptions that mean the gateway's own credentials: boto3 keeps what it found once, so it must look again."""
 _UNREACHABLE = ("AWS STS cannot be reached", "Check network, DNS and VPC endpoint of STS, and `stsEndpoint`")
 _EXCEPTIONS: dict[str, tuple[str, str]] = {
     "NoCredentialsError": ("the gateway has no AWS credentials of its own", _SOURCE),

@@ -29,6 +29,7 @@ from pratique.apikeys import (
 )
 from pratique.documents import Document
 from pratique.errors import DocumentError, DocumentErrors
+from pratique.identity.clusters import ROLE_ARN
 from pratique.identity.impersonation import ImpersonatedAccount
 from pratique.identity.issuers import Issuers, issuers_from
 from pratique.identity.limits import Limits
@@ -64,6 +65,7 @@ class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     labels: dict[str, str] = {}
     limits: Limits = NO_LIMITS
     impersonate: Impersonate | None = None
+    role_arn: str = msgspec.field(name="roleARN", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Client:
     `waits`: what is answered when a hold ends undecided, `refuse` (403, for agents that read), `retry` (429 with
     Retry-After, for client-go) or `auto` (by the kind of client that it says it is). `hold_seconds`: how long a request waits for a reviewer before that; 0 = not at all.
     `labels` are the operator's words, usable in policy conditions; nothing in here comes from the request. `impersonate`:
-    as whom its requests are made; None: as the gateway's own user.
+    as whom its requests are made; None: as the gateway's own user. `role_arn`: the Role Y of its own; empty: the Cluster's.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Client:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = NO_LIMITS
     impersonate: ImpersonatedAccount | None = None
+    role_arn: str = ""
 
     @property
     def pending_approvals(self) -> int | None:
@@ -130,9 +133,8 @@ class Clients:
             matchers = Matchers(spec.service_account, spec.oidc, spec.certificate)
             errors += _errors_of(document, spec, matchers, issuers, owners)
             account = ImpersonatedAccount.parse(spec.impersonate.service_account) if spec.impersonate else None
-            client = Client(
-                document.name, spec.waits, float(spec.hold_seconds), dict(spec.labels), spec.limits, account
-            )
+            hold, labels = float(spec.hold_seconds), dict(spec.labels)
+            client = Client(document.name, spec.waits, hold, labels, spec.limits, account, spec.role_arn)
             clients.append(Registered(client, spec.api_keys or (), matchers))
         if errors or issuers is None:
             raise DocumentErrors(errors)
@@ -147,6 +149,12 @@ class Clients:
         found = self._clients.get(name, _NOBODY)
         keys: tuple[Kind, ...] = ("apiKey",) if found.keys else ()
         return keys + tuple(kind for kind, _ in found.matchers.kinds())
+
+    @property
+    def roles(self) -> tuple[tuple[str, str], ...]:
+        """Name and role ARN of each client that has a role of its own."""
+        clients = (each.client for _, each in sorted(self._clients.items()))
+        return tuple((client.name, client.role_arn) for client in clients if client is not None and client.role_arn)
 
     def labels_of(self, name: str) -> Mapping[str, str]:
         """The labels of a client; none for a name that no document has. For explaining: nobody is authenticated."""
@@ -181,7 +189,7 @@ class Clients:
         if client is None or proof is None or (proof.expires is not None and now >= proof.expires):
             return False
         known = self._clients.get(client.name, _NOBODY).client
-        if known is None or known.impersonate != client.impersonate:
+        if known is None or (known.impersonate, known.role_arn) != (client.impersonate, client.role_arn):
             return False
         if isinstance(proof.fact, KeyHash):
             keys = self._clients.get(client.name, _NOBODY).keys
@@ -261,4 +269,7 @@ def _errors_of(
         message = f"`{spec.hold_seconds:g}` s is no time to hold a request"
         remedy = f"Give 0 (not at all) to {MAX_HOLD_SECONDS:g}"
         errors.append(document.error(("spec", "holdSeconds"), message, remedy))
+    if spec.role_arn and not ROLE_ARN.fullmatch(spec.role_arn):
+        message, remedy = f"`{spec.role_arn}` cannot be roleARN", "Give Role Y as `arn:aws:iam::ACCOUNT:role/NAME`"
+        errors.append(document.error(("spec", "roleARN"), message, remedy))
     return errors

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,10 +28,18 @@ MIN_DURATION_SECONDS = 900
 MAX_DURATION_SECONDS = 43_200
 DEFAULT_DURATION_SECONDS = 3_600
 
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]{0,16}:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
+ROLE_ARN = re.compile(r"arn:aws[a-z-]{0,16}:iam::\d{12}:role/[\w+=,.@/-]{1,512}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2,5}(-[a-z]{2,16}){1,2}-\d{1,2}")
 _EKS_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,99}")  # eks:CreateCluster; ids of local clusters are UUIDs
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_SOURCE_IDENTITY_REMEDY = "Use 2 to 64 of `A-Z a-z 0-9 _ + = , . @ -`, and `{client}`, `{session}`"
+_TAG_KEY = re.compile(r"[\w .:/=+@-]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+_TAG_REMEDY = (
+    "Keys have 1 to 128 letters, digits, blanks and `_ . : / = + @ -`, not `aws:` in front; values 256 at most"
+)
+MAX_TAGS = 50
+MAX_SESSION_POLICY_CHARACTERS = 2_048  # plain; a packed limit, shared with the tags, is AWS's to check
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -45,7 +55,12 @@ class CertificateAuthority(_Part, frozen=True):
 
 
 class EksSource(_Part, frozen=True):
-    """Role X (boto3's default chain) assumes `role_arn` (Role Y), and Role Y signs the EKS token."""
+    """Role X (boto3's default chain) assumes `role_arn` (Role Y), and Role Y signs the EKS token.
+
+    `assume`: one session of Role Y for the whole `gateway`, for each `client` (its name is the session's name), or for each
+    `session` of a client (its name and the recording's id; an AssumeRole with every new connection). `{client}` and
+    `{session}` in `source_identity` and in values of `session_tags` stand for these.
+    """
 
     cluster_name: str
     region: str
@@ -53,6 +68,10 @@ class EksSource(_Part, frozen=True):
     sts_endpoint: str | None = None
     duration_seconds: int = DEFAULT_DURATION_SECONDS
     source_identity: str | None = None
+    assume: Literal["gateway", "client", "session"] = "client"
+    session_tags: dict[str, str] = {}
+    # None: the session may do nothing in AWS (`assume_role.DENY_ALL`); {}: no session policy is sent.
+    session_policy: dict[str, Any] | None = None
     # Local clusters on Outposts are addressed by id, not by name, in the token's `x-k8s-aws-id`.
     cluster_id: str | None = msgspec.field(name="clusterID", default=None)
 
@@ -229,9 +248,8 @@ def _eks(source: EksSource, errors: _Errors) -> EksSource:
     for field, value, pattern, remedy in (
         ("clusterName", source.cluster_name, _EKS_NAME, "Give the name that `aws eks list-clusters` prints"),
         ("region", source.region, _REGION, "Give a region such as `eu-west-1`"),
-        ("roleARN", source.role_arn, _ROLE_ARN, "Give Role Y as `arn:aws:iam::ACCOUNT:role/NAME`"),
+        ("roleARN", source.role_arn, ROLE_ARN, "Give Role Y as `arn:aws:iam::ACCOUNT:role/NAME`"),
         ("clusterID", source.cluster_id, _EKS_NAME, "Give `cluster.id` of `aws eks describe-cluster`"),
-        ("sourceIdentity", source.source_identity, _SOURCE_IDENTITY, "Use 2 to 64 of `A-Z a-z 0-9 _ + = , . @ -`"),
     ):
         if value is not None and not pattern.fullmatch(value):
             errors.add(("eks", field), f"`{value}` cannot be {field}", remedy)
@@ -241,9 +259,39 @@ def _eks(source: EksSource, errors: _Errors) -> EksSource:
             f"`{source.duration_seconds}` s is no session duration of STS",
             f"Give {MIN_DURATION_SECONDS} to {MAX_DURATION_SECONDS}; a role assumed by a role gets 3600 at most",
         )
+    _eks_session(source, errors)
     if source.sts_endpoint is not None:
         _sts_endpoint(source.sts_endpoint, errors)
     return source
+
+
+def _eks_session(source: EksSource, errors: _Errors) -> None:
+    """SourceIdentity, tags and policy of the session (sts:AssumeRole, 2011-06-15)."""
+    identity = source.source_identity
+    if identity is not None and not _SOURCE_IDENTITY.fullmatch(_without_words(identity)):
+        errors.add(("eks", "sourceIdentity"), f"`{identity}` cannot be sourceIdentity", _SOURCE_IDENTITY_REMEDY)
+    for key, value in source.session_tags.items():
+        if (
+            not _TAG_KEY.fullmatch(key)
+            or key.lower().startswith("aws:")
+            or not _TAG_VALUE.fullmatch(_without_words(value))
+        ):
+            errors.add(("eks", "sessionTags", key), f"`{key}: {value}` cannot be a session tag", _TAG_REMEDY)
+    if len(source.session_tags) > MAX_TAGS:
+        errors.add(("eks", "sessionTags"), f"{len(source.session_tags)} session tags", f"Give {MAX_TAGS} at most")
+    words = "".join((identity or "", *source.session_tags.values()))
+    for word, needs in (("{client}", ("client", "session")), ("{session}", ("session",))):
+        if word in words and source.assume not in needs:
+            text = f"`{word}` where the role is assumed for each {source.assume}"
+            errors.add(("eks", "assume"), text, f"Set `assume` to {' or '.join(f'`{need}`' for need in needs)}")
+    policy = "" if source.session_policy is None else json.dumps(source.session_policy, separators=(",", ":"))
+    if len(policy) > MAX_SESSION_POLICY_CHARACTERS:
+        text = f"the session policy has {len(policy)} characters"
+        errors.add(("eks", "sessionPolicy"), text, f"Give {MAX_SESSION_POLICY_CHARACTERS} at most")
+
+
+def _without_words(text: str) -> str:
+    return text.replace("{client}", "client").replace("{session}", "session")
 
 
 def _sts_endpoint(endpoint: str, errors: _Errors) -> None:

@@ -10,6 +10,8 @@ Time is seconds since the epoch. Clock and sleep are injected, so that two hours
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -22,8 +24,11 @@ from pratique.errors import CredentialError
 from pratique.identity.gate import MAX_TOKEN_CHARACTERS, Credential
 from pratique.identity.secret import Secret
 
+logger = logging.getLogger("pratique")
+
 type Clock = Callable[[], float]
 type Sleep = Callable[[float], Awaitable[None]]
+type Run[T] = Callable[[Callable[[float], Fetched[T]], float], Awaitable[Fetched[T]]]
 
 # A request waits so long for a first token; longer, and its client would rather have the 503.
 REQUEST_WAIT_SECONDS = 10.0
@@ -94,9 +99,13 @@ class Refresher[T]:
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        run: Run[T] = asyncio.to_thread,
     ) -> None:
-        """`fetch` blocks and gets the time; it raises CredentialError. `chance` is uniform over 0 to 1."""
-        self._fetch = fetch
+        """`fetch` blocks and gets the time; it raises CredentialError. `run` calls it in a thread.
+
+        `chance` is uniform over 0 to 1.
+        """
+        self._fetch: Callable[[float], Awaitable[Fetched[T]]] = functools.partial(run, fetch)
         self._identity = identity
         self._clock = clock
         self._sleep = sleep
@@ -179,17 +188,22 @@ class Refresher[T]:
 
     async def _fetch_once(self) -> None:
         try:
-            self._held = await asyncio.to_thread(self._fetch, self._clock())
+            self._held = await self._fetch(self._clock())
             self._fetched_at = self._clock()
         except CredentialError as error:
             self._note_failure(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, requests get a refusal and the next try may do
             self._note_failure(CredentialError(f"`{type(error).__name__}` while fetching {self._identity}"))
         else:
+            if self._failures:
+                logger.warning("had again: %s", self._identity)
             self._failure = None
             self._failures = 0
 
     def _note_failure(self, error: CredentialError) -> None:
+        if self._failure is None or str(self._failure) != str(error):
+            # Its text never holds one. No error: mitmproxy ends where one is logged while it starts.
+            logger.warning("%s", error)
         self._failure = error
         self._failed_at = self._clock()
         self._failures += 1

@@ -8,17 +8,27 @@ and 30 MB.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from pratique.errors import CredentialError
-from pratique.identity.assume_role import assume_role_error, assume_role_request, credentials_from, role_session_name
+from pratique.identity.assume_role import (
+    OF_CREDENTIALS,
+    assume_role_error,
+    assume_role_request,
+    credentials_from,
+    role_session_name,
+)
 from pratique.identity.clusters import EksSource
-from pratique.identity.credentials import Clock, Description, Fetched, Refresher, Sleep
-from pratique.identity.eks_token import AwsCredentials, StsEndpoint, mint_token, sts_endpoint, token_expiry
+from pratique.identity.credentials import Clock, Description, Fetched, Refresher, Run, Sleep
+from pratique.identity.eks_token import AwsCredentials, mint_token, sts_endpoint, token_expiry
 from pratique.identity.gate import Credential
+
+logger = logging.getLogger("pratique")
 
 # Every new token costs the API server a call of STS and misses its authentication cache; the token is good for 14 min.
 MINT_EVERY_SECONDS = 11 * 60
@@ -44,17 +54,18 @@ class EksCredentialSource:
         clock: Clock = time.time,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        run: Run[Credential] = asyncio.to_thread,
     ) -> None:
-        """`client` makes the boto3 STS client of Role X; it is called once, in a thread."""
+        """`client` gives the boto3 STS client of Role X; it is called in a thread, before each AssumeRole."""
         self._eks = eks
         self._session_name = role_session_name(session_name)
-        self._make_client = client or sts_client
-        self._client: Any = None
+        self._client = client or StsClients()
+        self._endpoint = sts_endpoint(eks.region)
         self._role: AwsCredentials | None = None
         self._assumed_at = 0.0
         self._renewal_failure: CredentialError | None = None
         identity = f"`{eks.role_arn}` (session `{self._session_name}`) on EKS cluster `{eks.cluster_name}`"
-        self._refresher = Refresher(self._fetch, identity, clock=clock, sleep=sleep, chance=chance)
+        self._refresher = Refresher(self._fetch, identity, clock=clock, sleep=sleep, chance=chance, run=run)
 
     async def start(self) -> None:
         await self._refresher.start()
@@ -78,7 +89,7 @@ class EksCredentialSource:
     def _fetch(self, now: float) -> Fetched[Credential]:
         """Blocks. The Refresher runs one at a time, so nothing here needs a lock."""
         role = self._role_credentials(now)
-        token = mint_token(role, self._eks.cluster_id or self._eks.cluster_name, self._endpoint(), now)
+        token = mint_token(role, self._eks.cluster_id or self._eks.cluster_name, self._endpoint, now)
         next_mint = now + MINT_EVERY_SECONDS
         if self._renewal_failure is not None:
             next_mint = now + RENEW_RETRY_SECONDS
@@ -95,6 +106,8 @@ class EksCredentialSource:
         except CredentialError as error:
             if held is None or token_expiry(held, now) <= now:
                 raise
+            if self._renewal_failure is None:
+                logger.warning("%s (what is at hand is good for a while)", error)
             self._renewal_failure = error
             return held
         self._assumed_at, self._renewal_failure = now, None
@@ -107,20 +120,44 @@ class EksCredentialSource:
 
     def _assume_role(self) -> Any:
         try:
-            if self._client is None:
-                self._client = self._make_client(self._eks)
-            return self._client.assume_role(**assume_role_request(self._eks, self._session_name))
+            client = self._client(self._eks)
+            answer = client.assume_role(**assume_role_request(self._eks, self._session_name))
+            self._endpoint = sts_endpoint(self._eks.region, self._eks.sts_endpoint or client.meta.endpoint_url)
         except CredentialError:
             raise
         except Exception as error:  # noqa: BLE001 - botocore raises classes of its own making, none escapes as such
             response = getattr(error, "response", None) or {}
             code = str((response.get("Error") or {}).get("Code", ""))
             operation = str(getattr(error, "operation_name", ""))
+            if not OF_CREDENTIALS.isdisjoint({code, type(error).__name__}):
+                self._forget()
             raise assume_role_error(type(error).__name__, code, operation, str(error), self._eks.role_arn) from None
+        return answer
 
-    def _endpoint(self) -> StsEndpoint:
-        effective = self._eks.sts_endpoint or getattr(self._client.meta, "endpoint_url", None)
-        return sts_endpoint(self._eks.region, effective)
+    def _forget(self) -> None:
+        if isinstance(self._client, StsClients):
+            self._client.forget()
+
+
+class StsClients:
+    """Role X's STS client, made once and shared by every source: 70 ms and some megabytes each.
+
+    Boto3 keeps the credentials that it found, or that it found none; so `forget` makes the next call look again.
+    """
+
+    def __init__(self) -> None:
+        self._made: Any = None
+        self._making = threading.Lock()
+
+    def __call__(self, eks: EksSource) -> Any:
+        """Blocks. Of `eks` only region and endpoint count, which are those of the one Cluster."""
+        with self._making:
+            if self._made is None:
+                self._made = sts_client(eks)
+            return self._made
+
+    def forget(self) -> None:
+        self._made = None
 
 
 def sts_client(eks: EksSource) -> Any:

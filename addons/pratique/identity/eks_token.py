@@ -76,7 +76,7 @@ def sts_endpoint(region: str, endpoint: str | None = None) -> StsEndpoint:
         return regional
     parts = urlsplit(endpoint.rstrip("/"))
     host = parts.hostname or ""
-    if host == "sts.amazonaws.com":
+    if host == "sts.amazonaws.com" and _suffix(region) == _SUFFIXES[""] and not region.startswith("us-gov-"):
         return StsEndpoint(f"https://{host}", "us-east-1")
     public = host.startswith(("sts.", "sts-fips.")) and host.endswith(_public_suffixes(region))
     return StsEndpoint(f"https://{host}", region) if public else regional

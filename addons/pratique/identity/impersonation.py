@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from pratique.behalf import GATEWAY, Behalf
+
 USER = b"Impersonate-User"
 GROUP = b"Impersonate-Group"
 _ACCOUNT = re.compile(
@@ -52,13 +54,15 @@ class ImpersonatedAccount:
 class CallId(str):
     """The Audit-ID of one of the gateway's own calls about a client's request; a str to all that only pass it on.
 
-    `account`: as whom the call is made, so that what is foreseen for the client is what will happen to it.
+    `account`: as whom the call is made, so that what is foreseen for the client is what will happen to it; `behalf`: with
+    whose credential.
     """
 
-    __slots__ = ("account",)
+    __slots__ = ("account", "behalf")
     account: ImpersonatedAccount | None
+    behalf: Behalf
 
-    def __new__(cls, text: str, account: ImpersonatedAccount | None = None) -> Self:
+    def __new__(cls, text: str, account: ImpersonatedAccount | None = None, behalf: Behalf = GATEWAY) -> Self:
         made = super().__new__(cls, text)
-        made.account = account
+        made.account, made.behalf = account, behalf
         return made

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import random
 import ssl
 import time
@@ -28,8 +27,6 @@ from pratique.identity.credentials import Clock, Fetched, Refresher, Sleep
 from pratique.identity.issuers import CertificateIssuer, FileKeys, Issuers, TokenIssuer, UrlKeys
 from pratique.identity.jwks import MAX_SET_BYTES, Key, KeySetError, read_keys
 from pratique.identity.proof import NotProvedError
-
-logger = logging.getLogger("pratique")
 
 FETCH_SECONDS = 5.0
 REFRESH_SECONDS = (
@@ -61,7 +58,6 @@ class KeyRing:
         self._chance = chance
         self._tokens: dict[TokenIssuer, Refresher[KeySet]] = {}
         self._authorities: dict[CertificateIssuer, Refresher[Authorities]] = {}
-        self._problems: dict[str, str] = {}
         self._starting: set[asyncio.Task[None]] = set()
 
     def follow(self, issuers: Issuers) -> None:
@@ -137,18 +133,10 @@ class KeyRing:
             try:
                 keys = parse(read())
             except Exception as error:  # noqa: BLE001 - of another thread's call, a parser, a socket: all are the same
-                raise self._failed(issuer, f"{what} cannot be had: {_said(error)}") from None
-            self._problems.pop(issuer.name, None)
+                raise CredentialError(f"{what} cannot be had: {_said(error)}") from None
             return Fetched(keys, now + STALE_SECONDS, now + period)
 
         return Refresher(fetch, what, clock=self._clock, sleep=self._sleep, chance=self._chance)
-
-    def _failed(self, issuer: Issuer, problem: str) -> CredentialError:
-        """Told to the operator once, not with each try; as a warning, because mitmproxy ends at an error during its start."""
-        if self._problems.get(issuer.name) != problem:
-            self._problems[issuer.name] = problem
-            logger.warning("%s", problem)
-        return CredentialError(problem)
 
     def _reader(self, issuer: TokenIssuer) -> Callable[[], bytes]:
         """What fetches the set; it blocks, in a thread."""

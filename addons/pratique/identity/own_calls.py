@@ -20,12 +20,13 @@ from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httputil import HTTPHeaders
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
+from pratique.behalf import GATEWAY
 from pratique.errors import CredentialError, OwnCallError, StartError
-from pratique.identity.credentials import CredentialSource
 from pratique.identity.gate import attach_credential
 from pratique.identity.impersonation import CallId
 from pratique.identity.own_verdict import own_verdict
 from pratique.identity.server import Server
+from pratique.identity.sources import Sources
 from pratique.identity.tls import TlsFiles
 from pratique.kube.canonical import CanonicalRequest, RawRequest, canonicalise
 from pratique.kube.rehearsal import OwnAnswer
@@ -50,12 +51,12 @@ class OwnCalls:
         server: Server,
         files: TlsFiles,
         tls_server_name: str | None,
-        source: CredentialSource,
+        sources: Sources,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises StartError: the TLS files cannot be used."""
         self._server = server
-        self._source = source
+        self._sources = sources
         self._clock = clock
         self._tls_server_name = tls_server_name
         self._context = _context(files)
@@ -64,20 +65,22 @@ class OwnCalls:
     async def send(self, request: CanonicalRequest, audit_id: str) -> OwnAnswer:
         """The answer, whatever its code. `audit_id` names the call in the cluster's audit log (64 characters at most).
 
-        One of an exchange (`CallId`) also says as whom.
+        One of an exchange (`CallId`) also says as whom, and with whose credential: what that client's role may not see is
+        shown to nobody.
 
         Raises:
             OwnCallError: (503) no answer, or one that cannot be read.
             CredentialError: (503) no credential.
             Refused: (403) the gateway may not ask this for itself.
         """
-        credential = await self._source.credential(self._clock())
+        behalf = audit_id.behalf if isinstance(audit_id, CallId) else GATEWAY
+        credential = await self._sources.credential(behalf, self._clock())
         given = [*request.headers, (b"User-Agent", USER_AGENT), (b"Audit-ID", audit_id.encode("ascii"))]
         account = audit_id.account if isinstance(audit_id, CallId) else None
         headers = attach_credential(given, own_verdict(request), credential, account)
         response = await self._fetch(self._prepared(request, headers))
         if response.code == 401:
-            self._source.rejected()
+            self._sources.rejected(behalf)
         answer = OwnAnswer(response.code, _document(response))
         path = request.target.partition(b"?")[0].decode("ascii")
         logger.info("own call %s %s (%s): %d", request.method, path, audit_id, answer.code)

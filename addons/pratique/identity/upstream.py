@@ -6,8 +6,11 @@ Belongs here: opening files and environment, kubeconfig's defaults. Not here: wh
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -20,16 +23,24 @@ from pratique.identity.clusters import (
     KubeconfigSource,
     TokenFileSource,
 )
-from pratique.identity.credentials import CredentialSource, StaticCredentialSource, TokenFileCredentialSource
-from pratique.identity.eks_source import EksCredentialSource
+from pratique.identity.credentials import (
+    CredentialSource,
+    Fetched,
+    StaticCredentialSource,
+    TokenFileCredentialSource,
+)
+from pratique.identity.eks_source import EksCredentialSource, StsClients
 from pratique.identity.exec_source import ExecCredentialSource
 from pratique.identity.gate import Credential
 from pratique.identity.kubeconfig import Kubeconfig, KubeconfigError, Material, kubeconfig_from
+from pratique.identity.roles import AssumedRole, assumed_role, with_role
 from pratique.identity.secret import Secret
 from pratique.identity.server import Server, ServerError
+from pratique.identity.sources import OneSource, RoleSources, Sources
 from pratique.identity.tls import ClientCertificate
 
 DEFAULT_KUBECONFIG = "~/.kube/config"
+STS_THREADS = 8  # AssumeRole takes 0.1 s: 80 new roles a second
 MAX_FILE_BYTES = 1 << 20  # of a kubeconfig, CA bundle, certificate or key
 
 
@@ -41,10 +52,10 @@ class Upstream:
     certificate_authority: str
     tls_server_name: str | None
     client_certificate: ClientCertificate | None
-    source: CredentialSource
+    sources: Sources
 
 
-def load_upstream(cluster: ClusterSpec, session_name: str = "pratique") -> Upstream:
+def load_upstream(cluster: ClusterSpec) -> Upstream:
     """Reads what `cluster` refers to; nothing is sent anywhere. For `sandbox` use `dataclasses.replace` first.
 
     Raises:
@@ -53,7 +64,7 @@ def load_upstream(cluster: ClusterSpec, session_name: str = "pratique") -> Upstr
     try:
         if isinstance(cluster.source, KubeconfigSource):
             return _from_kubeconfig(cluster, cluster.source)
-        return _from_document(cluster, session_name)
+        return _from_document(cluster)
     except (_UnusableError, KubeconfigError, ServerError) as error:
         raise DocumentErrors([DocumentError(cluster.position, str(error), error.remedy)]) from None
 
@@ -62,20 +73,35 @@ class _UnusableError(KubeconfigError):
     """Something that the Cluster refers to; located by `load_upstream`."""
 
 
-def _from_document(cluster: ClusterSpec, session_name: str) -> Upstream:
+def _from_document(cluster: ClusterSpec) -> Upstream:
     if not isinstance(cluster.source, EksSource | TokenFileSource):
         raise _UnusableError("the embedded cluster is not running", "Start with `pratique run`, or give another source")
     if cluster.server is None:
         raise _UnusableError("`server` is missing", "Give the API server's endpoint, `https://HOST[:PORT]`")
     authority = _authority(cluster.certificate_authority)
-    source = _source(cluster.source, session_name)
-    return Upstream(cluster.server, authority, cluster.tls_server_name, None, source)
+    return Upstream(cluster.server, authority, cluster.tls_server_name, None, _sources(cluster.source))
 
 
-def _source(source: EksSource | TokenFileSource, session_name: str) -> CredentialSource:
+def _sources(source: EksSource | TokenFileSource) -> Sources:
     if isinstance(source, EksSource):
-        return EksCredentialSource(source, session_name)
-    return TokenFileCredentialSource(_expanded(source.path))
+        return eks_sources(source)
+    return OneSource(TokenFileCredentialSource(_expanded(source.path)))
+
+
+def eks_sources(eks: EksSource) -> RoleSources[AssumedRole]:
+    """One source for each role that is assumed, with one STS client and threads of their own.
+
+    While STS hangs, each of them holds a thread for seconds: those that mask bodies must not be among them.
+    """
+    clients, threads = StsClients(), ThreadPoolExecutor(STS_THREADS, "pratique-sts")
+
+    async def run(fetch: Callable[[float], Fetched[Credential]], now: float) -> Fetched[Credential]:
+        return await asyncio.get_running_loop().run_in_executor(threads, fetch, now)
+
+    def make(role: AssumedRole) -> CredentialSource:
+        return EksCredentialSource(with_role(eks, role), role.session_name, client=clients, run=run)
+
+    return RoleSources(lambda behalf: assumed_role(eks, behalf), make)
 
 
 def _from_kubeconfig(cluster: ClusterSpec, source: KubeconfigSource) -> Upstream:
@@ -92,7 +118,8 @@ def _from_kubeconfig(cluster: ClusterSpec, source: KubeconfigSource) -> Upstream
     server = cluster.server or Server.parse(kubeconfig.server)
     tls_server_name = cluster.tls_server_name or kubeconfig.tls_server_name
     info = _cluster_info(server, authority, tls_server_name)
-    return Upstream(server, authority, tls_server_name, client, _user_source(kubeconfig, client is not None, info))
+    sources = OneSource(_user_source(kubeconfig, client is not None, info))
+    return Upstream(server, authority, tls_server_name, client, sources)
 
 
 def _user_source(kubeconfig: Kubeconfig, certificate: bool, info: dict[str, object]) -> CredentialSource:  # noqa: FBT001

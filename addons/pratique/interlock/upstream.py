@@ -6,6 +6,7 @@ One TLS upstream, so this is simpler than mitmproxy's own `HttpLayer.get_connect
    with the first failure, and an HTTP/2 client would cost an entry for each request that it ever made.
 2. A request waits for no free stream of an HTTP/2 connection: watches never free theirs. It gets another connection.
 3. Connecting and answering have deadlines.
+4. A connection that the cluster is closing answers what it has begun, and takes nothing new (`going_away`).
 
 Relies on mitmproxy 12.2's `proxy.layers.http`; the tests in `tests/process/` fail when an upgrade changes it.
 """
@@ -29,7 +30,8 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Client
-from mitmproxy.proxy.layers.http._http2 import Http2Client
+
+from pratique.interlock.going_away import DrainingHttp2Client
 
 type Commands = Generator[commands.Command, Any, Any]
 
@@ -66,7 +68,7 @@ class UpstreamConnection(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         error: str | None = yield commands.OpenConnection(self.context.server)
         if not error:
-            client = Http2Client if self.context.server.alpn == b"h2" else Http1Client
+            client = DrainingHttp2Client if self.context.server.alpn == b"h2" else Http1Client
             self.child_layer = client(self.context)
             self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]  # as mitmproxy does
             yield from self.child_layer.handle_event(event)
@@ -136,8 +138,10 @@ class UpstreamLayer(HttpLayer):
         below: Any = self.connections[connection]
         while hasattr(below, "child_layer"):
             below = below.child_layer
-        if not isinstance(below, Http2Client):
+        if not isinstance(below, DrainingHttp2Client):
             return False
+        if below.going_away:
+            return True
         known = below.provisional_max_concurrency is None
         limit = below.h2_conn.remote_settings.max_concurrent_streams if known else ASSUMED_STREAMS
         return below.h2_conn.open_outbound_streams + len(below.stream_queue) >= limit
