@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from pratique.errors import DocumentErrors, RecordError
@@ -12,6 +17,7 @@ from pratique.trial.reading import Piece
 from pratique.trial.running import Plan, batches, run
 from pratique.trial.tally import Change, Tally
 from pratique.trial.visibility import Sight
+from tests.process.gateway import eventually
 from tests.trial.support import ASKS, PODS, READ, SECRETS, flow, lines, masks, policy
 
 SECRET = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "s"}, "data": {"p": "**masked-by-pratique**"}}
@@ -227,3 +233,30 @@ def test_who_is_judged_as_whom(make, tmp_path):
     }
     assert list(by.values()) == [0, 1, 2]
     assert ExpectationSpec() == parse_expectation(EXPECTATION.format("{}"), "e.yaml")
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from pratique.trial import running
+from pratique.trial.reading import Piece
+if __name__ == "__main__":
+    folder, file = sys.argv[1:]
+    work = [(Piece(file, 0, Path(file).stat().st_size, flows=True),)] * 2
+    done = running._in_processes(running.Plan(Path(folder), jobs=2), work)
+    next(done)
+    import multiprocessing
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(make, recordings, tmp_path):
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "killed.py"), str(make("new", policy(READ))), str(recordings / "0.flow")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "addons")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        assert workers
+        parent.kill()
+    eventually(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
