@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h2.config
@@ -14,7 +13,7 @@ import pytest
 from hyperframe.frame import GoAwayFrame
 
 from tests.process.cluster import FakeCluster
-from tests.process.gateway import eventually
+from tests.process.gateway import Gateway, eventually
 from tests.process.h2client import H2Client
 
 pytestmark = pytest.mark.process
@@ -53,10 +52,13 @@ def send(conn: Any, connection: Any, stream: int, code: bytes, body: bytes) -> N
     conn.sendall(connection.data_to_send())
 
 
-@pytest.fixture
-def before(make_gateway, tmp_path: Path):
-    cluster = FakeCluster(tmp_path / "cluster", alpn=("h2",))
-    return cluster, make_gateway(sandbox=cluster, cluster={}).start()
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeCluster, Gateway]]:
+    folder = tmp_path_factory.mktemp("going-away")
+    cluster = FakeCluster(folder / "cluster", alpn=("h2",))
+    gateway = Gateway(folder / "gateway", cluster).start()
+    yield cluster, gateway
+    gateway.stop()
 
 
 def test_a_refused_credential_is_recognised_although_the_cluster_goes_away(before) -> None:
@@ -87,12 +89,13 @@ def test_what_was_begun_is_answered_and_what_comes_then_takes_another_connection
         held.append(lambda: send(conn, connection, stream, b"200", BODY))
 
     cluster.behaviour = cluster_that(slow)
+    accepted = cluster.accepted
     with H2Client(gateway) as client:
         client.settle()
         number = client.request("GET", f"{LIST}/begun")
         eventually(lambda: held)
         # The frame may still be on its way: what comes meanwhile is answered, too.
-        eventually(lambda: client.get(LIST).status == 200 and cluster.accepted == 2)
+        eventually(lambda: client.get(LIST).status == 200 and cluster.accepted == accepted + 2)
         assert not client.streams[number].over
         held[0]()
         client.wait(lambda: client.streams[number].over)
