@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from pratique.documents import cases_files, fingerprint, parse, read_folder
 from pratique.documents.yaml import MAX_CHARACTERS, read
 from pratique.errors import DocumentErrors
 
+ROOT = Path(__file__).parents[2]
 HEAD = "apiVersion: pratique/v1\nkind: Policy\nmetadata: {name: a}\n"
 
 
@@ -67,6 +71,19 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2():
     [tree] = read("[~, '', true, on, 0777, 0o17, 0x1F, -1, 1.5, 1e3, 2026-01-01, '1', \"x\", 1_000]", "f")
     assert tree.value == [None, "", True, "on", 777, 15, 31, -1, 1.5, 1000.0, "2026-01-01", "1", "x", "1_000"]
     assert [type(value) for value in tree.value[2:5]] == [bool, str, int]
+
+
+FOLDED = "a: >-\n  b,\n  c\n\n  d\n   e\n  f\nk: >+\n  x\n  y\n\n"
+
+
+def test_a_folded_scalar_holds_spaces_where_it_is_folded_and_nothing_else():
+    (tree,) = read(FOLDED, "f.yaml")
+    assert tree.value == {"a": "b, c\nd\n e\nf", "k": "x y\n\n"} == YAML(typ="safe", pure=True).load(FOLDED)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "policies").rglob("*.yaml")), ids=lambda path: path.name)
+def test_no_document_that_is_shipped_holds_a_control_character(path):
+    assert [tree for tree in read(path.read_text(), path.name) if "\\u00" in json.dumps(tree.value)] == []
 
 
 def test_null_documents_are_left_out_and_the_others_kept():

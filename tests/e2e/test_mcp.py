@@ -6,13 +6,9 @@ PRATIQUE_MCP_SERVER is the program of npm's `kubernetes-mcp-server`, PRATIQUE_MC
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -23,6 +19,7 @@ from pratique.approvals.transitions import State
 from pratique.cli.audit import records
 from pratique.sandbox.cluster import Sandbox
 from tests.e2e import real
+from tests.e2e.matrix import Told, cases
 from tests.process.gateway import ROOT, Gateway
 
 pytestmark = [pytest.mark.realcluster, pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -48,15 +45,13 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     admin("delete", "namespace", NAMESPACE, "--wait=false")
 
 
-def tools(gateway: Gateway, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    command = [os.environ["PRATIQUE_MCP_SERVER"], "--kubeconfig", str(real.client_kubeconfig(gateway))]
-    driver = Path(__file__).with_name("mcp_driver.py")
-    done = subprocess.run(
-        [os.environ["PRATIQUE_MCP_PYTHON"], str(driver)],
-        input=json.dumps({"command": command, "calls": calls}), capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return cast("list[dict[str, Any]]", json.loads(done.stdout))
+def tools(gateway: Gateway, *calls: tuple[str, dict[str, Any]]) -> list[Told]:
+    case = next(each for each in cases() if each.name == "kubernetes-mcp-server")
+    server = case.connect(real.client_kubeconfig(gateway), NAMESPACE)
+    try:
+        return [server.call(list(call)) for call in calls]
+    finally:
+        server.close()
 
 
 def decide(gateway: Gateway, decision: Decision, reason: str) -> str:
@@ -91,25 +86,25 @@ def test_reads_work_and_show_no_secret(agents: Gateway) -> None:
         ("resources_get", {"apiVersion": "v1", "kind": "Secret", "namespace": NAMESPACE, "name": "db"}),
     ]
     results = tools(agents, *reads)
-    assert [result for result in results if result["error"]] == []
-    shown = json.dumps(results)
+    assert [result for result in results if result.failed] == []
+    shown = "\n".join(result.text for result in results)
     assert CANARY not in shown
     assert base64.b64encode(CANARY.encode()).decode() not in shown
-    assert "db" in results[5]["text"]
+    assert "db" in results[5].text
 
 
 def test_a_delete_is_refused_with_a_text_that_a_model_can_act_on_and_the_repeat_succeeds_once_approved(
     agents: Gateway,
 ) -> None:
     [asked] = tools(agents, delete("first"))
-    assert asked["error"]
-    assert "waits for a reviewer's approval" in asked["text"]
-    assert "Repeat exactly the same request" in asked["text"]
+    assert asked.failed
+    assert "waits for a reviewer's approval" in asked.text
+    assert "Repeat exactly the same request" in asked.text
     assert there("first")
-    assert decide(agents, Decision.APPROVE, "fine") in asked["text"]
+    assert decide(agents, Decision.APPROVE, "fine") in asked.text
     assert there("first"), "nothing is executed until the client asks again"
     [repeated] = tools(agents, delete("first"))
-    assert not repeated["error"], repeated
+    assert not repeated.failed, repeated
     assert not there("first")
 
 
@@ -117,7 +112,7 @@ def test_a_delete_that_is_approved_while_it_is_held_happens_without_a_repeat(age
     reviewer = threading.Thread(target=decide, args=(agents, Decision.APPROVE, "fine"), daemon=True)
     reviewer.start()
     [done] = tools(agents, delete("second"))
-    assert not done["error"], done
+    assert not done.failed, done
     assert not there("second")
 
 
@@ -125,16 +120,16 @@ def test_a_denied_delete_tells_the_reason(agents: Gateway) -> None:
     [asked] = tools(agents, delete("third"))
     decide(agents, Decision.DENY, "not on a Friday")
     [repeated] = tools(agents, delete("third"))
-    assert asked["error"]
-    assert repeated["error"]
-    assert "not on a Friday" in repeated["text"]
+    assert asked.failed
+    assert repeated.failed
+    assert "not on a Friday" in repeated.text
     assert there("third")
 
 
 def test_what_is_denied_says_by_which_rule(agents: Gateway) -> None:
     [refused] = tools(agents, ("resources_delete", {"apiVersion": "v1", "kind": "Namespace", "name": NAMESPACE}))
-    assert refused["error"]
-    assert "no-namespace-delete" in refused["text"]
+    assert refused.failed
+    assert "no-namespace-delete" in refused.text
 
 
 def test_an_exec_is_held_once_and_told_in_the_clusters_own_way(agents: Gateway) -> None:
@@ -144,11 +139,11 @@ def test_an_exec_is_held_once_and_told_in_the_clusters_own_way(agents: Gateway) 
     admin.ok("wait", "--for=condition=Ready", "--timeout=90s", "pod/shell", timeout=120)
     run = ("pods_exec", {"namespace": NAMESPACE, "name": "shell", "command": ["echo", "ran"]})
     [asked] = tools(agents, run)
-    assert asked["error"]
-    assert "waits for a reviewer's approval" in asked["text"]
-    assert "unable to upgrade" not in asked["text"]
-    assert decide(agents, Decision.APPROVE, "fine") in asked["text"]
+    assert asked.failed
+    assert "waits for a reviewer's approval" in asked.text
+    assert "unable to upgrade" not in asked.text
+    assert decide(agents, Decision.APPROVE, "fine") in asked.text
     [repeated] = tools(agents, run)
-    assert (repeated["error"], repeated["text"]) == (False, "ran\n")
+    assert (repeated.failed, repeated.text) == (False, "ran\n")
     execs = [r for r in records(agents.state) if r.subresource == "exec" and str(r.stage) == "ResponseComplete"]
     assert [(r.status, r.sent) for r in execs] == [(403, False), (101, True)]

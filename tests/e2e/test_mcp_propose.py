@@ -46,7 +46,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     running = Gateway(folder / "gateway", cast("Sandbox", real.real_cluster(folder)), policy=real.EVERYTHING).start()
     results = tools(running, *CALLS)
     running.stop()
-    assert [result for result in results if result["error"]] == []
+    assert [result for result in results if result.failed] == []
     yield running.state
     admin("delete", "namespace", NAMESPACE, "--wait=false")
 

@@ -183,7 +183,9 @@ def test_a_deployments_delete_shows_what_it_owns_and_a_namespaces_all_of_it(kube
     whole = alice.show(alice.find(f"delete Namespace {kubectl.admin.namespace}"))["effect"]
     counted = {each["kind"]: each["number"] for each in whole["cascade"]}
     assert whole["cascadeComplete"], whole
-    assert (counted["Deployment"], counted["Pod"], counted["ReplicaSet"]) == (1, 2, 1)
+    pods = len(kubectl.admin.ok("get", "pods", "-o", "name").split())  # the tests of exec may have one as well
+    assert (counted["Deployment"], counted["Pod"], counted["ReplicaSet"]) == (1, pods, 1)
+    assert pods >= 2
     assert counted["ConfigMap"] >= 1
     assert counted["ServiceAccount"] == 1
     alice.decide("delete Deployment")

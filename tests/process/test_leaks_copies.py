@@ -110,7 +110,8 @@ ROWS: dict[str, tuple[str, str, Callable[[Probe], dict[str, Any]]]] = {
     "pod_status": (
         f"{N}/pods", "v1/Pod",
         lambda p: {
-            "spec": {"containers": [{"name": "c", "image": "nginx"}]},
+            # A scheduler that is not there: no kubelet writes another status.
+            "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "nginx"}]},
             "status": {
                 "startTime": "2026-01-02T03:04:05Z",
                 "conditions": [{"type": "Ready", "status": "False", "message": f"secret=`{p.value}` password={p.value}"}],

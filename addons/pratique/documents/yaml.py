@@ -38,6 +38,8 @@ MAX_CHARACTERS = (
 )  # characters of one file; a ConfigMap holds 1 MiB, a policy that long is not one a person wrote
 MAX_DEPTH = 32  # levels; the deepest of our kinds has 8, and recursion below must end before Python's does
 
+_FOLD = "\a"  # ruamel's round-trip scanner puts one at each fold of a `>` scalar; YAML allows none to be written there
+
 _NULL = re.compile(r"(?:null|Null|NULL|~|)\Z")
 _BOOL = re.compile(r"(?:(true|True|TRUE)|false|False|FALSE)\Z")
 _INT = re.compile(r"[-+]?[0-9]{1,300}\Z|0o[0-7]{1,300}\Z|0x[0-9a-fA-F]{1,300}\Z")
@@ -199,6 +201,8 @@ class _Builder:
     def _scalar(self, event: ScalarEvent) -> str | float | bool | None:
         """YAML 1.2.2 section 10.3.2 (core schema); timestamps stay strings, numbers that JSON lacks are refused."""
         text = str(event.value)
+        if event.style == ">":
+            return text.replace(_FOLD, "")
         if event.style:
             return text
         if _NULL.match(text):
