@@ -14,7 +14,6 @@ from msgspec import Raw
 
 from pratique.errors import FramingError
 from pratique.kube.objects import (
-    GENERIC_KINDS,
     Change,
     Fields,
     decode,
@@ -23,6 +22,7 @@ from pratique.kube.objects import (
     string_of,
     type_of_kind,
 )
+from pratique.kube.plain import GENERIC_KINDS
 from pratique.masking.document import TreeMasker, echoes
 from pratique.masking.edits import Edit
 from pratique.masking.fast import RawMasker
@@ -77,7 +77,7 @@ class DocumentMasker:
         return self._plan_of_kind(api_version, kind) is not None
 
     def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
-        plan = self._scope.plan
+        plan, self._replacer.seen = self._scope.plan, []
         if not plan.edits or hides(body, spans):
             return None
         edits = self._raw.edits(body, start, fields, plan, spans)

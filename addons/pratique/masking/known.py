@@ -18,7 +18,7 @@ import bisect
 import contextlib
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from urllib.parse import quote
@@ -26,7 +26,7 @@ from urllib.parse import quote
 import re2
 
 from pratique.masking.mask import carries
-from pratique.masking.patterns import re2_options
+from pratique.masking.patterns import compile_hint, re2_options
 
 MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule 3)
 MAX_VALUES = 512  # values of a session that are remembered; the oldest half is forgotten first
@@ -35,6 +35,9 @@ MAX_LITERAL = 1024  # bytes of one line of a value: what streams may hold back a
 _FEW = 64  # values that are indexed in about a millisecond
 _MAX_LINES = 64  # lines of one value
 _FRAGMENT = 5
+_JOINABLE = 4096  # bytes of forms (some ten values) that an expression of rules is joined with in about 15 ms
+_JOINED = 8  # expressions; there is one for each type that is watched
+_PAYS = 64  # searches of 64 KiB: what is saved by then is what joining costs
 # Bytes of one expression. With 4 MiB, text in base64 made it start anew all the time (1 MB/s; with 16 MiB 70 MB/s).
 _MEMORY = 16 << 20
 
@@ -54,13 +57,16 @@ type Fragments = dict[bytes, list[tuple[bytes, int, bool]]]
 
 
 class Index:
-    """Every form that is known, ready to be searched for. Immutable."""
+    """Every form that is known, ready to be searched for. Immutable, but for what `joined` makes once."""
 
     def __init__(self, fragments: Fragments) -> None:
         self._fragments = fragments
+        self._joined: dict[str, re2._Regexp] = {}
+        self._asked: Counter[str] = Counter()
         self._regex = _compiled(fragments) if fragments else None
         self._literals = sorted({literal for found in fragments.values() for literal, _, _ in found})
         self._longest = max(map(len, self._literals), default=0)
+        self._size = sum(map(len, self._literals))
 
     @property
     def empty(self) -> bool:
@@ -83,6 +89,23 @@ class Index:
                 if begin >= start and not (weak and strong) and text.startswith(literal, begin, stop):
                     yield begin, begin + len(literal)
             place = found + 1
+
+    def joined(self, expression: str) -> re2._Regexp | None:
+        """An expression for what `expression` finds and for every form: one search in place of two.
+
+        Its finds may cover each other. None where making it (some milliseconds, a megabyte or two) does not pay: not
+        asked for often enough, or too much is known, or for too many expressions.
+        """
+        if expression in self._joined:
+            return self._joined[expression]
+        if len(self._joined) == _JOINED or not 0 < self._size <= _JOINABLE:
+            return None
+        self._asked[expression] += 1
+        if self._asked[expression] < _PAYS:
+            return None
+        # Whole forms: a fragment is in ordinary text sooner or later, which then would have to be looked at again.
+        self._joined[expression] = made = compile_hint(f"{expression}|{_alternatives(self._literals)}")
+        return made
 
     def spans(self, text: bytes, start: int = 0, *, strong: bool = False) -> list[Span]:
         """Where forms are, merged and in order."""
@@ -183,8 +206,11 @@ def _compiled(fragments: Iterable[bytes]) -> re2._Regexp:
     options = re2_options()
     options.never_nl = False
     options.max_mem = _MEMORY
-    text = "|".join("".join(f"\\x{byte:02x}" for byte in fragment) for fragment in sorted(fragments))
-    return re2.compile(text.encode(), options)
+    return re2.compile(_alternatives(fragments).encode(), options)
+
+
+def _alternatives(texts: Iterable[bytes]) -> str:
+    return "|".join("".join(f"\\x{byte:02x}" for byte in text) for text in sorted(texts))
 
 
 def _lines(value: str, *, encoded: bool) -> list[bytes]:

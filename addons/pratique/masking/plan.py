@@ -59,7 +59,8 @@ class Finder:
     def __init__(self, hints: Iterable[str]) -> None:
         listed = list(hints)
         self._nothing = not listed
-        self._regex = None if self._nothing or "" in listed else compile_hint("|".join([*listed, _HIDING]))
+        self.expression = "" if self._nothing or "" in listed else "|".join([*listed, _HIDING])
+        self._regex = compile_hint(self.expression) if self.expression else None
 
     @property
     def knows(self) -> bool:
