@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import orjson
 
 from tests.bench.meter import QUICK_ROUNDS, Meter
 from tests.masking import generated
@@ -25,7 +25,7 @@ from tests.process.cluster import FakeCluster
 from tests.process.gateway import Gateway, free_port
 
 FEW, EVERY = 0.5, 1.2
-"""Of the time in which msgspec reads and writes the body: where one item of 20 holds a value, and where each does."""
+"""Of the time in which orjson reads and writes the body: where one item of 20 holds a value, and where each does."""
 SIZES = {"1 MB": 1 << 20, "20 MB": 20 << 20}
 ROUNDS = {"1 MB": 25, "20 MB": 5}
 EVENTS = 100_000
@@ -46,7 +46,7 @@ def run(meter: Meter) -> None:
     _stall(meter)
     _watch(meter)
     meter.note(
-        "× msgspec: CPU time over that of msgspec.json.decode and encode of the same body, per round; default rules"
+        "× orjson: CPU time over that of orjson.loads and orjson.dumps of the same body, per round; default rules"
     )
     meter.note(
         "watch: the same TLS stream of pods through `mitmdump --set stream_large_bodies=1` and through the gateway"
@@ -61,14 +61,14 @@ def _list(meter: Meter, name: str, size: str) -> None:
 
 def _compared(meter: Meter, name: str, body: bytes, masked: Callable[[], Any], rounds: int) -> None:
     def base() -> None:
-        msgspec.json.encode(msgspec.json.decode(body))
+        orjson.dumps(orjson.loads(body))
 
     ratios = []
     for number in range(QUICK_ROUNDS if meter.quick else rounds):
         first, second = (base, masked) if number % 2 else (masked, base)
         times = {first: _cpu(first), second: _cpu(second)}
         ratios.append(times[masked] / times[base])
-    meter.add(name, ratios, "× msgspec", budget=FEW if "few" in name else EVERY)
+    meter.add(name, ratios, "× orjson", budget=FEW if "few" in name else EVERY)
 
 
 def _cpu(function: Callable[[], Any]) -> float:
