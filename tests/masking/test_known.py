@@ -90,7 +90,7 @@ def test_only_the_newest_values_are_remembered() -> None:
 
 def test_many_values_at_once_keep_the_last() -> None:
     made = KnownValues()
-    made.add_all((f"value-number-{number:06}" for number in range(10_000)), encoded=False)
+    made.add_all([f"value-number-{number:06}" for number in range(10_000)], encoded=False)
     assert made.index().search(b"value-number-009999")
     assert len(made._values) <= MAX_VALUES
 

@@ -23,6 +23,8 @@ from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import KINDS
 from pratique.kube.plain import ENVELOPES, PlainKinds
 
+# Bytes of elements that a visitor is given at once: some milliseconds' work, of which none holds Python for one.
+_RUN = 3 << 19
 # Envelopes inside envelopes (a List of Lists of …): more is no response of an API server.
 MAX_NESTING = 8
 
@@ -246,7 +248,7 @@ class _Rewriter:
 
     def _runs(self, array: Array) -> Generator[Change, None, int]:
         """Of many elements at once, as long as the visitor takes them; where the rest starts."""
-        for start, end in groups(array):
+        for start, end in groups(array, _RUN):
             run = self._visitor.run(array.body, start, end)
             if run is None:
                 return start

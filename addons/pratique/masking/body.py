@@ -71,7 +71,7 @@ class DocumentMasker:
         return finder.each(body, start, stop)
 
     def run(self, body: bytes, start: int, end: int) -> bytes | None:
-        return self._values.masked(body[start:end]) if self._values is not None else None
+        return self._values.masked(body, start, end) if self._values is not None else None
 
     def foreign(self, api_version: str, kind: str) -> bool:
         return self._plan_of_kind(api_version, kind) is not None

@@ -288,6 +288,11 @@ def _meet(fields: Fields, plan: Plan) -> bool:
     return any(NESTED.finds(fields[name]) for name in names)
 
 
+def is_gone(changed: Raw) -> bool:
+    """Whether a rule drops what has changed so."""
+    return changed is _GONE
+
+
 def merged(fields: Fields, changed: Fields) -> Fields:
     """The object with changed and without dropped fields."""
     merged = {**fields, **changed}

@@ -19,8 +19,8 @@ import contextlib
 import re
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from itertools import repeat
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from urllib.parse import quote
 
 import re2
@@ -29,7 +29,7 @@ from pratique.masking.mask import carries
 from pratique.masking.patterns import compile_hint, re2_options
 
 MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule 3)
-MAX_VALUES = 512  # values of a session that are remembered; the oldest half is forgotten first
+MAX_VALUES = 512  # values of a session that are remembered, those that were seen last
 MAX_VALUE = 16_384  # bytes; of a longer value only its lines are of use, and those of a certificate are not
 MAX_LITERAL = 1024  # bytes of one line of a value: what streams may hold back at most
 _FEW = 64  # values that are indexed in about a millisecond
@@ -126,44 +126,42 @@ class KnownValues:
 
     def __init__(self, never: frozenset[str] = frozenset()) -> None:
         self._never = COMMON | {word.encode() for word in never}
-        self._lock = threading.Lock()
-        self._new: deque[tuple[str, bool]] = deque(maxlen=MAX_VALUES)
-        self._values: dict[bytes, None] = {}
+        self._building = threading.Lock()
+        self._adding = threading.Lock()
+        self._new: deque[tuple[Sequence[str], bool]] = deque()
+        self._waiting = 0  # values in it
+        self._values: dict[bytes, frozenset[bytes]] = {}
+        """Each value and its forms, the one that was seen last at the end."""
         self._index = Index({})
-        self._clear()
-
-    def _clear(self) -> None:
-        self._literals: set[bytes] = set()
-        self._fragments: Fragments = {}
 
     def __repr__(self) -> str:
         return f"<KnownValues of {len(self._values)}>"
 
     def add(self, value: str, *, encoded: bool = False) -> None:
         """Remembers a value; `encoded`: it is base64, and what it decodes to is remembered."""
-        self._new.append((value, encoded))
+        self.add_all((value,), encoded=encoded)
 
-    def add_all(self, values: Iterable[str], *, encoded: bool) -> None:
-        """The same for many."""
-        self._new.extend(zip(values, repeat(encoded)))
+    def add_all(self, values: Sequence[str], *, encoded: bool) -> None:
+        """The same for many, which are not changed afterwards."""
+        with self._adding:
+            self._new.append((values, encoded))
+            self._waiting += len(values)
+            while self._waiting - len(self._new[0][0]) >= MAX_VALUES:
+                self._waiting -= len(self._new.popleft()[0])
 
     @property
     def stale(self) -> bool:
         """`index` would take up to some ten milliseconds."""
-        return bool(self._new) and len(self._new) + len(self._values) > _FEW
+        return bool(self._waiting) and self._waiting + len(self._values) > _FEW
 
     def index(self) -> Index:
         """All that is known now; values that are added later are not in it."""
-        if self._new:
-            with self._lock:
-                before = len(self._literals), len(self._values)
-                while self._new:
-                    value, encoded = self._new.popleft()
-                    if MIN_LENGTH <= len(value) <= MAX_VALUE:
-                        for line in _lines(value, encoded=encoded):
-                            self._remember(line)
-                if before != (len(self._literals), len(self._values)):
-                    self._index = Index({fragment: list(found) for fragment, found in self._fragments.items()})
+        if self._waiting:
+            with self._building:
+                values = self._newest()
+                if values.keys() != self._values.keys():
+                    self._index = Index(_fragments(values))
+                self._values = values
         return self._index
 
     def current(self) -> Index:
@@ -173,28 +171,40 @@ class KnownValues:
         """
         return self._index if self.stale else self.index()
 
-    def _remember(self, value: bytes) -> None:
-        # A mask that somebody wrote is no value: every mask would be replaced by another from then on.
-        if value in self._values or value in self._never or carries(value):
-            return
-        if len(self._values) >= MAX_VALUES:
-            kept = list(self._values)[MAX_VALUES // 2 :]
-            self._values = {}
-            self._clear()
-            for old in kept:
-                self._remember(old)
-        self._values[value] = None
-        weak = not is_strong(value)
-        for literal in forms(value):
-            self._add_literal(literal, weak=weak and literal == value)
+    def _newest(self) -> dict[bytes, frozenset[bytes]]:
+        """As many as are remembered. What is too much is left out before its forms are made."""
+        with self._adding:
+            added, self._new, self._waiting = list(self._new), deque(), 0
+        values: dict[bytes, frozenset[bytes]] = {}
+        for line in chain(self._lines(added), reversed(self._values)):
+            if line not in values:
+                values[line] = self._values.get(line) or frozenset(forms(line))
+                if len(values) == MAX_VALUES:
+                    break
+        return dict(reversed(values.items()))
 
-    def _add_literal(self, literal: bytes, *, weak: bool) -> None:
-        if literal in self._literals:
-            return
-        offset = (len(literal) - _FRAGMENT) // 2
-        fragment = literal[offset : offset + _FRAGMENT]
-        self._fragments.setdefault(fragment, []).append((literal, offset, weak))
-        self._literals.add(literal)
+    def _lines(self, added: list[tuple[Sequence[str], bool]]) -> Iterator[bytes]:
+        """The lines of values, last one first."""
+        for batch, encoded in reversed(added):
+            for value in reversed(batch):
+                if MIN_LENGTH <= len(value) <= MAX_VALUE:
+                    for line in reversed(_lines(value, encoded=encoded)):
+                        # A mask that somebody wrote is no value: every mask would be replaced by another from then on.
+                        if line in self._values or (line not in self._never and not carries(line)):
+                            yield line
+
+
+def _fragments(values: dict[bytes, frozenset[bytes]]) -> Fragments:
+    fragments: Fragments = {}
+    seen: set[bytes] = set()
+    for value, literals in values.items():
+        weak = not is_strong(value)
+        for literal in literals - seen:
+            offset = (len(literal) - _FRAGMENT) // 2
+            found = fragments.setdefault(literal[offset : offset + _FRAGMENT], [])
+            found.append((literal, offset, weak and literal == value))
+        seen |= literals
+    return fragments
 
 
 def is_strong(value: bytes) -> bool:
