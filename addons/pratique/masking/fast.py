@@ -232,14 +232,11 @@ class RawMasker:
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""
         changes: list[Change] = []
+        replace = self._tree.replacer.replace_text
         for start, end, value, index in edits:
             rule = plan.keyed[index]
-            mask = self._tree.replacer.replace_text(
-                value.decode("utf-8", "replace"),
-                rule.id,
-                encoded=rule.as_ == "base64",
-                keep_certificates=rule.keep_certificates,
-            )
+            encoded, keep = rule.as_ == "base64", rule.keep_certificates
+            mask = replace(value.decode("utf-8", "replace"), rule.id, encoded=encoded, keep_certificates=keep)
             if mask is not None:
                 changes.append((start, end, f'"{mask}"'.encode()))
         return changes

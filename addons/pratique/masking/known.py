@@ -139,15 +139,23 @@ class KnownValues:
 
     def add(self, value: str, *, encoded: bool = False) -> None:
         """Remembers a value; `encoded`: it is base64, and what it decodes to is remembered."""
-        self.add_all((value,), encoded=encoded)
+        with self._adding:
+            self._new.append(((value,), encoded))
+            self._waiting += 1
+            if self._waiting > MAX_VALUES:
+                self._forget()
 
     def add_all(self, values: Sequence[str], *, encoded: bool) -> None:
         """The same for many, which are not changed afterwards."""
         with self._adding:
             self._new.append((values, encoded))
             self._waiting += len(values)
-            while self._waiting - len(self._new[0][0]) >= MAX_VALUES:
-                self._waiting -= len(self._new.popleft()[0])
+            self._forget()
+
+    def _forget(self) -> None:
+        """What is added and would not be remembered."""
+        while self._waiting - len(self._new[0][0]) >= MAX_VALUES:
+            self._waiting -= len(self._new.popleft()[0])
 
     @property
     def stale(self) -> bool:
