@@ -18,7 +18,7 @@ from pratique.masking.hits import Hits
 from pratique.masking.mask import Mask
 from pratique.masking.masker import Masker, mask_document
 from tests.masking.canary import VALUE, b64, find
-from tests.masking.session import Session
+from tests.masking.session import Session, masks
 from tests.masking.test_fast import OBJECTS, RULES, SETS, TYPES
 
 SECRETS = "/api/v1/namespaces/t1/secrets?watch=1"
@@ -127,6 +127,16 @@ def test_events_that_come_together_are_masked_as_each_of_them(
     shown = stream.feed(b"".join(lines))
     assert [json.loads(line) for line in shown.splitlines()] == wanted
     assert dict(stream.hits) == hits
+
+
+@pytest.mark.parametrize(
+    "rule", ["patterns: [{name: mine, regex: 'x[0-9]{3}'}]", "keyNames: ['*']", "jsonPaths: ['$..note']"]
+)
+def test_rules_that_cannot_be_looked_for_in_bytes_count_in_watches(rule: str) -> None:
+    session = Session(masks(f"{{name: r, match: {{resources: [pods]}}, {rule}}}"))
+    stream = session.masker(PODS).watch_stream()
+    for _ in range(3):
+        assert b"x123" not in stream.feed(event("ADDED", {**POD, "spec": {"note": "x123"}}) * 2)
 
 
 def test_a_value_of_one_event_is_not_shown_by_the_next_that_comes_with_it() -> None:

@@ -114,7 +114,7 @@ class WatchStream:
         """A plain event with its values masked in place; None if they cannot be told without decoding more of it."""
         plan, inner = self._scope.plan, event.get("object", Raw(b""))
         start, end = len(line) - len(inner) - 1, len(line) - 1
-        if not plan.edits or plan.eager or list(event) != ["type", "object"]:
+        if not plan.edits or plan.eager or not plan.objects.knows or list(event) != ["type", "object"]:
             return None
         if start != len(event["type"]) + len('{"type":,"object":') or not self._plain.event(line):
             return None  # spaces, or an envelope
