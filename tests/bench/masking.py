@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import socket
@@ -117,22 +118,26 @@ def _text(meter: Meter) -> None:
 
 
 def _stall(meter: Meter) -> None:
-    """The longest that an event loop waits while a body is masked in a thread beside it."""
+    """The longest that an event loop waits while a body is masked in a thread beside it; and one that does nothing."""
+    idle = [asyncio.run(_longest(lambda: time.sleep(0.5))) * 1e3 for _ in range(1 if meter.quick else 5)]
+    meter.add("a thread that sleeps: longest stall of the loop", idle, "ms")
     for name in ("PodList, every", "SecretList, every", "HelmReleaseList, few"):
         target, make = generated.LISTS[name]
         body = make(SIZES["20 MB"])
-        stalls = [asyncio.run(_longest(Session(), target, body)) * 1e3 for _ in range(1 if meter.quick else 5)]
+        masking = functools.partial(_whole, target, body)
+        stalls = [asyncio.run(_longest(masking)) * 1e3 for _ in range(1 if meter.quick else 5)]
         meter.add(f"{name}, 20 MB: longest stall of the loop", stalls, "ms", budget=STALL)
 
 
-def _whole(session: Session, target: str, body: bytes) -> None:
+def _whole(target: str, body: bytes) -> None:
     """What the gateway does in threads before the answer leaves."""
+    session = Session()
     session.body(target, body)
     session.known.index()
 
 
-async def _longest(session: Session, target: str, body: bytes) -> float:
-    working, longest = asyncio.create_task(asyncio.to_thread(_whole, session, target, body)), 0.0
+async def _longest(work: Callable[[], None]) -> float:
+    working, longest = asyncio.create_task(asyncio.to_thread(work)), 0.0
     while not working.done():
         before = time.perf_counter()
         await asyncio.sleep(0.001)
