@@ -1,11 +1,9 @@
-"""The raw head of a request, and what the layer does with it: linear time, no trailers."""
+"""The raw head of a request, and what the layer does with it: linear time."""
 
 from __future__ import annotations
 
-import h11
 import pytest
 from h11._receivebuffer import ReceiveBuffer
-from mitmproxy.proxy.layers.http import _http1
 
 from pratique.errors import Refused
 from pratique.interlock import layers
@@ -87,20 +85,3 @@ def test_what_is_left_of_the_message_before_is_looked_at():
     assert server.buf.maybe_extract_lines()
     assert not server.feed(b""), "the next head is not complete"
     assert server.feed(b"\r\n"), "cut between its last line ends"
-
-
-def test_trailers_are_dropped_in_both_directions():
-    reader = _http1.make_body_reader(None)
-    buffered = ReceiveBuffer()
-    buffered += b"2\r\n{}\r\n0\r\nAuthorization: Bearer x\r\n\r\n"
-    assert bytes(reader(buffered).data) == b"{}"
-    end = reader(buffered)
-    assert isinstance(end, h11.EndOfMessage)
-    assert list(end.headers) == []
-    assert _http1.Http1Client.read_headers.__globals__["make_body_reader"] is _http1.make_body_reader
-
-
-def test_the_readers_are_replaced_once():
-    before = _http1.make_body_reader
-    layers._drop_trailers()
-    assert _http1.make_body_reader is before

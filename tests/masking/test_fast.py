@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from pratique.kube.objects import ObjectType, fields_of
+from pratique.kube.objects import ObjectType, fields_of, rewrite
+from pratique.masking.body import DocumentMasker
 from pratique.masking.document import TreeMasker
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
@@ -184,6 +186,55 @@ def test_items_of_a_list_are_masked_as_each_of_them(items: list[Any], kind: Obje
     shown = masked(msgspec.json.encode(document), kind, rules)["items"]
     assert shown == masked(json.dumps(document, indent=1).encode(), kind, rules)["items"]
     assert shown == [masked(msgspec.json.encode(item), kind, rules) for item in items]
+
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+SAID = ["", "hunter2-and-more", "abcdefgh", "x" * 200, CERTIFICATE, CERTIFICATE + "key", Mask().text, Mask().base64]
+ENCODED = [base64.b64encode(text.encode()).decode() for text in SAID] + ["not base64", Mask().base64]
+SECRET_ITEMS = st.fixed_dictionaries(
+    {},
+    optional={
+        "kind": st.sampled_from(["Secret", "Secret", "Pod"]),
+        "metadata": st.fixed_dictionaries(
+            {"name": st.just("n"), "uid": st.just("u")},
+            optional={
+                "labels": st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(SAID[:4]), max_size=2),
+                "annotations": st.dictionaries(
+                    st.sampled_from(["a", "note"]), st.sampled_from(SAID + ENCODED), max_size=2
+                )
+                | st.fixed_dictionaries({APPLIED: MANIFESTS}),
+                "managedFields": st.just([{"a": 1}]),
+                "ownerReferences": st.just([{"name": "abcdefgh"}]),
+                "unheard": st.just(1),
+            },
+        ),
+        "data": st.dictionaries(st.sampled_from(["a", "b", "é", 'q"q']), st.sampled_from(ENCODED), max_size=3),
+        "stringData": st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(SAID), max_size=2),
+        "type": st.sampled_from(["Opaque", "abcdefgh", "kubernetes.io/" + "x" * 40]),
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(SECRET_ITEMS, min_size=1, max_size=6), st.sampled_from(["default", "fields"]))
+def test_secrets_that_are_masked_together_are_masked_as_each_of_them(items: list[Any], rules: str) -> None:
+    kind = ObjectType("", "secrets")
+    shown = masked(msgspec.json.encode({"kind": "SecretList", "apiVersion": "v1", "items": items}), kind, rules)[
+        "items"
+    ]
+    assert shown == [masked(msgspec.json.encode(item), kind, rules) for item in items]
+
+
+def test_what_is_remembered_of_secrets_that_are_masked_together_is_bounded_and_known() -> None:
+    within = scope(ObjectType("", "secrets"), "default")
+    document = DocumentMasker(within)
+    items = [{"data": {f"key-{number}": base64.b64encode(b"value-%d" % number).decode()}} for number in range(1000)]
+    body = msgspec.json.encode({"items": items})
+    shown = json.loads(rewrite(body, document) or b"")["items"]
+    assert shown == [{"data": dict.fromkeys(item["data"], Mask().base64)} for item in items]
+    assert document.hits == {"default/secret-data": 1000}
+    assert all(len(memory) <= 256 for memory in document._values._masked.values())
+    assert within.known.index().search(b"value-999")
 
 
 def test_a_rule_for_any_depth_does_not_hide_one_with_a_path() -> None:

@@ -90,7 +90,7 @@ def test_only_the_newest_values_are_remembered() -> None:
 
 def test_many_values_at_once_keep_the_last() -> None:
     made = KnownValues()
-    made.add_all((f"value-number-{number:06}" for number in range(10_000)), encoded=False)
+    made.add_all([f"value-number-{number:06}" for number in range(10_000)], encoded=False)
     assert made.index().search(b"value-number-009999")
     assert len(made._values) <= MAX_VALUES
 
@@ -155,3 +155,31 @@ def test_the_beginning_of_a_value_at_the_end_is_held(length: int, before: bytes)
 
 def test_it_does_not_show_what_it_knows() -> None:
     assert "hunter2" not in repr(known("hunter2-value"))
+
+
+def test_an_expression_is_joined_with_the_forms_once_it_pays() -> None:
+    index = known("hunter2-hunter2", "a.b*c-secret").index()
+    tries = [index.joined("xy+z") for _ in range(100)]
+    assert tries[0] is None
+    joined = tries[-1]
+    assert joined is not None
+    assert tries.count(joined) > 30
+    for text in [
+        b"..xyyz..",
+        *(b"  " + form + b"  " for value in (b"hunter2-hunter2", b"a.b*c-secret") for form in forms(value)),
+    ]:
+        assert joined.search(text), text
+    assert joined.search(b"xz hunter2-hunter aXb*c-secret") is None
+
+
+def test_nothing_is_joined_with_no_forms_or_with_too_many() -> None:
+    for index in (known().index(), known(*(f"value-number-{number}" for number in range(100))).index()):
+        assert [index.joined("xyz") for _ in range(100)] == [None] * 100
+
+
+def test_only_some_expressions_are_joined() -> None:
+    index = known("hunter2-hunter2").index()
+    for number in range(20):
+        for _ in range(100):
+            index.joined(f"x{number}")
+    assert len(index._joined) == 8

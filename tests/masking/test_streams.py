@@ -12,10 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.errors import FramingError, MaskError, Refused
+from pratique.kube.objects import ObjectType
 from pratique.kube.watch import EventLines
-from pratique.masking.masker import Masker
+from pratique.masking.hits import Hits
+from pratique.masking.mask import Mask
+from pratique.masking.masker import Masker, mask_document
 from tests.masking.canary import VALUE, b64, find
-from tests.masking.session import Session
+from tests.masking.session import Session, masks
+from tests.masking.test_fast import OBJECTS, RULES, SETS, TYPES
 
 SECRETS = "/api/v1/namespaces/t1/secrets?watch=1"
 THINGS = "/apis/example.com/v1/things?watch=1"
@@ -85,6 +89,88 @@ def test_an_event_without_a_value_keeps_its_bytes() -> None:
     line = b'{"type":"ADDED", "object":{"kind":"Pod","metadata":{"name":"a"}, "spec":{"x":1.50}}}\n'
     assert fed("/api/v1/pods?watch=1", [line]) == line
     assert fed(SECRETS, [event("BOOKMARK", MARK)]) == event("BOOKMARK", MARK)
+
+
+PODS = "/api/v1/namespaces/t1/pods?watch=1"
+POD = {
+    "kind": "Pod",
+    "apiVersion": "v1",
+    "metadata": {"name": "a"},
+    "spec": {"env": [{"name": "TOKEN", "value": VALUE}]},
+}
+
+
+def as_each(target: str, lines: list[bytes], session: Session) -> tuple[list[Any], dict[str, int]]:
+    """Events masked one by one, as whole documents."""
+    scope, hits, shown = session.masker(target)._scope, Hits(), []
+    for line in lines:
+        body, counted = mask_document(scope, line, session.known.current())
+        hits.add(counted)
+        shown.append(json.loads(body))
+    return shown, dict(hits)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["ADDED", "ERROR"]), OBJECTS), max_size=6), st.sampled_from(TYPES), RULES, st.booleans()
+)  # fmt: skip
+def test_events_that_come_together_are_masked_as_each_of_them(
+    events: list[tuple[str, Any]], kind: ObjectType, rules: str, spaces: bool
+) -> None:
+    group = f"apis/{kind.group}" if kind.group else "api"
+    target = f"/{group}/v1/{kind.resource}?watch=1"
+    lines = [event(what, found) for what, found in events]
+    if spaces:
+        lines = [json.dumps(json.loads(line)).encode() + b"\n" for line in lines]
+    wanted, hits = as_each(target, lines, Session(SETS[rules]))
+    stream = Session(SETS[rules]).masker(target).watch_stream()
+    shown = stream.feed(b"".join(lines))
+    assert [json.loads(line) for line in shown.splitlines()] == wanted
+    assert dict(stream.hits) == hits
+
+
+@pytest.mark.parametrize(
+    "rule", ["patterns: [{name: mine, regex: 'x[0-9]{3}'}]", "keyNames: ['*']", "jsonPaths: ['$..note']"]
+)
+def test_rules_that_cannot_be_looked_for_in_bytes_count_in_watches(rule: str) -> None:
+    session = Session(masks(f"{{name: r, match: {{resources: [pods]}}, {rule}}}"))
+    stream = session.masker(PODS).watch_stream()
+    for _ in range(3):
+        assert b"x123" not in stream.feed(event("ADDED", {**POD, "spec": {"note": "x123"}}) * 2)
+
+
+def test_a_value_of_one_event_is_not_shown_by_the_next_that_comes_with_it() -> None:
+    said = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "b"}, "status": {"note": f"it is {VALUE}"}}
+    shown = fed(PODS, [event("ADDED", POD) + event("ADDED", said) + event("MODIFIED", POD) + event("ADDED", said)])
+    assert find(shown) == []
+    assert shown.count(Mask().text.encode()) == 4
+
+
+def test_a_long_watch_finds_known_values_by_the_expression_of_its_rules() -> None:
+    session = Session()
+    session.known.add(VALUE)
+    stream = session.masker(PODS).watch_stream()
+    harmless = event("ADDED", {**POD, "spec": {"nodeName": "a"}})
+    said = event("ADDED", {**POD, "spec": {"note": b64()}})
+    for _ in range(70):
+        assert stream.feed(harmless * 2) == harmless * 2
+    assert session.known.index()._joined
+    shown = stream.feed(harmless + said + harmless)
+    assert find(shown) == []
+    assert shown.startswith(harmless)
+    assert shown.endswith(harmless)
+    assert find(stream.feed(event("ADDED", POD))) == []
+    new = event("ADDED", {**POD, "spec": {"env": [{"name": "TOKEN", "value": "another-value-1"}]}})
+    assert b"another-value-1" not in stream.feed(new + event("ADDED", {**POD, "spec": {"note": "another-value-1"}}))
+
+
+def test_a_find_that_goes_over_a_line_end_hides_none_behind_it() -> None:
+    lines = event("ADDED", {**POD, "spec": {"a": "x"}})[:-2] + b', "token"\n'
+    with pytest.raises(MaskError):
+        fed(PODS, [lines + b': "x"}' + event("ADDED", POD)])
+    for before in (b'{"type":"A","object":{"note":"token', b'{"type":"A","object":{"note":"password=', b""):
+        whole = before + b'"}}\n' if before else b"\n"
+        assert find(fed(PODS, [whole + event("ADDED", POD)])) == []
 
 
 def test_columns_of_the_first_event_of_a_table_watch_count_for_later_ones() -> None:

@@ -7,7 +7,7 @@
 5. An HTTP/2 client may have as many streams as it gets upstream connections, and what it does not read is bounded.
 6. An exception in a layer closes the connection. mitmproxy logs it and leaves the client waiting.
 7. After a 101 the connection is carried by `TunnelLayer`, also before the cluster is there (`held`).
-8. Trailers of HTTP/1 are dropped; mitmproxy would raise an exception and leave both sides waiting.
+8. Bodies of HTTP/1 are read by `BodyReader`: without trailers, and in as few pieces as they arrive in.
 
 The side of the cluster is in `upstream`.
 
@@ -20,7 +20,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import h11
 from mitmproxy import flow as mitmflow
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.net.http import http1
@@ -38,6 +37,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Server
 
 from pratique.errors import Refused
 from pratique.exchange import exchange, find, finish, place_of
+from pratique.interlock.bodies import BodyReader
 from pratique.interlock.head import MAX_HEAD, check_head
 from pratique.interlock.held import AnswerUpgrade, HeldStream
 from pratique.interlock.http2 import Limits, StatusHttp2Server
@@ -48,34 +48,20 @@ from pratique.interlock.upstream import Commands, Patience, UpstreamLayer
 logger = logging.getLogger("pratique")
 
 
-class _WithoutTrailers:
-    """A body reader that reads trailers and forgets them. mitmproxy raises an exception for them, and then hangs."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def __call__(self, buffered: Any) -> Any:
-        found = self._reader(buffered)
-        return h11.EndOfMessage() if isinstance(found, h11.EndOfMessage) else found
-
-    def read_eof(self) -> Any:
-        return self._reader.read_eof()
-
-
-def _drop_trailers() -> None:
+def install_readers() -> None:
     """In both directions. There is no extension point: the readers are made by a function of mitmproxy's module."""
     make = _http1.make_body_reader
-    if getattr(make, "drops_trailers", False):
+    if getattr(make, "is_ours", False):
         return
 
-    def without_trailers(expected_size: int | None) -> Any:
-        return _WithoutTrailers(make(expected_size))
+    def make_body_reader(expected_size: int | None) -> Any:
+        return BodyReader(make(expected_size))
 
-    without_trailers.drops_trailers = True  # type: ignore[attr-defined]  # a mark, so that it is done once
-    _http1.make_body_reader = without_trailers
+    make_body_reader.is_ours = True  # type: ignore[attr-defined]  # a mark, so that it is done once
+    _http1.make_body_reader = make_body_reader
 
 
-_drop_trailers()
+install_readers()
 
 
 class StatusHttp1Server(Http1Server):

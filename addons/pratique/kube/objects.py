@@ -11,25 +11,24 @@ replacement.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from pratique.errors import FramingError
 from pratique.kube.arrays import Array, NotInPlaceError, find_array, groups, touched
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import KINDS
+from pratique.kube.plain import ENVELOPES, PlainKinds
 
+# Bytes of elements that a visitor is given at once: some milliseconds' work, of which none holds Python for one.
+_RUN = 3 << 19
 # Envelopes inside envelopes (a List of Lists of …): more is no response of an API server.
 MAX_NESTING = 8
 
 _RESOURCES = {(group, kind): resource for (group, resource), kind in KINDS.items()}
-# Kinds that say nothing about the type: the URL does.
-GENERIC_KINDS = frozenset(
-    {"", "Status", "Table", "List", "PartialObjectMetadata", "PartialObjectMetadataList", "WatchEvent", "Scale"}
-)
 
 
 class ObjectType(NamedTuple):
@@ -120,6 +119,13 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 
 
+class _Object(msgspec.Struct, gc=False):
+    """Any."""
+
+
+_OBJECTS = msgspec.json.Decoder(list[_Object])
+
+
 def string_of(raw: Raw | None) -> str:
     """A field that is a string; "" if it is absent or something else."""
     if raw is None or bytes(memoryview(raw)[:1]) != b'"':
@@ -143,12 +149,9 @@ def encode(value: Any) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-def rewrite(body: bytes, visitor: Visitor, columns: tuple[str, ...] = ()) -> bytes | None:
-    """The document with every place rewritten; None if nothing was. FramingError.
-
-    `columns`: names of the columns of a Table whose first event was seen before (later ones have none).
-    """
-    rewriter = _Rewriter(visitor, columns)
+def rewrite(body: bytes, visitor: Visitor) -> bytes | None:
+    """The document with every place rewritten; None if nothing was. FramingError."""
+    rewriter = _Rewriter(visitor, ())
     for name in ("items", "rows"):
         array = find_array(body, name)
         if array is None:
@@ -161,21 +164,23 @@ def rewrite(body: bytes, visitor: Visitor, columns: tuple[str, ...] = ()) -> byt
     return None if changed is None else bytes(changed)
 
 
-# Fields of a document without a kind that make it an envelope.
-_ENVELOPES = frozenset({"items", "rows", "object"})
+def rewrite_event(event: bytes, fields: Fields, visitor: Visitor, columns: tuple[str, ...]) -> bytes | None:
+    """The same for an event of a watch, whose `fields` are known.
+
+    `columns`: names of the columns of a Table whose first event was seen before (later ones have none).
+    """
+    changed = _Rewriter(visitor, columns).document(Raw(event), 0, fields)
+    return None if changed is None else bytes(changed)
 
 
-class _Head(msgspec.Struct, rename="camel"):
-    """What of an object tells that it is none of the request's type."""
-
-    kind: Raw | UnsetType = UNSET
-    api_version: Raw | UnsetType = UNSET
-    items: Raw | UnsetType = UNSET
-    rows: Raw | UnsetType = UNSET
-    object: Raw | UnsetType = UNSET
-
-
-_HEADS = msgspec.json.Decoder(list[_Head])
+def spliced(text: bytes, changes: Iterable[Change]) -> bytes:
+    """`text` with what is put in place, in order."""
+    view, done = memoryview(text), 0
+    pieces: list[memoryview | Raw | bytes] = []
+    for start, end, new in changes:
+        pieces += [view[done:start], new]
+        done = end
+    return b"".join([*pieces, view[done:]]) if done else text
 
 
 class _Rewriter:
@@ -184,6 +189,7 @@ class _Rewriter:
     def __init__(self, visitor: Visitor, columns: tuple[str, ...]) -> None:
         self._visitor = visitor
         self._columns = columns
+        self._plain = PlainKinds(visitor.foreign)
         self._plain_kinds: dict[tuple[bytes, bytes], bool] = {}
 
     def document(self, raw: Raw, depth: int, fields: dict[str, Raw] | None = None) -> Raw | None:
@@ -226,7 +232,7 @@ class _Rewriter:
             array = array._replace(start=start)
         view, visitor = memoryview(array.body), self._visitor
         spans = visitor.finds(array.body, array.start, array.stop, columns)
-        check = self._are_rows if columns is not None else self._are_plain
+        check = self._are_rows if columns is not None else self._plain.all
         for start, end, fields, found in touched(array, spans, check):
             if columns is not None:
                 changed = self._row_fields(fields, columns, 0)
@@ -242,7 +248,7 @@ class _Rewriter:
 
     def _runs(self, array: Array) -> Generator[Change, None, int]:
         """Of many elements at once, as long as the visitor takes them; where the rest starts."""
-        for start, end in groups(array):
+        for start, end in groups(array, _RUN):
             run = self._visitor.run(array.body, start, end)
             if run is None:
                 return start
@@ -251,33 +257,21 @@ class _Rewriter:
 
     def _is_plain(self, fields: Fields) -> bool:
         """An object of the request's own type, or of a type with no other rules: no envelope."""
-        if not fields.keys().isdisjoint(_ENVELOPES):
+        if not fields.keys().isdisjoint(ENVELOPES):
             return False
-        return "kind" not in fields or self._is_plain_kind(fields["kind"], fields.get("apiVersion"))
-
-    def _is_plain_kind(self, kind: Raw, version: Raw | None) -> bool:
-        key = (bytes(kind), b"" if version is None else bytes(version))
+        if "kind" not in fields:
+            return True
+        key = (bytes(fields["kind"]), bytes(fields.get("apiVersion", b"")))
         known = self._plain_kinds.get(key)
         if known is None:
-            name = string_of(kind)
-            envelope = name in GENERIC_KINDS or name == "AdmissionReview" or name.endswith("List")
-            known = self._plain_kinds[key] = not envelope and not self._visitor.foreign(string_of(version), name)
+            holds = self._plain.holds(string_of(fields.get("apiVersion")), string_of(fields["kind"]))
+            known = self._plain_kinds[key] = holds
         return known
-
-    def _are_plain(self, run: bytes) -> bool:
-        """The same for elements with commas between them. msgspec.MsgspecError."""
-        heads = _HEADS.decode(b"[" + run + b"]")
-        for head in heads:
-            if head.items is not UNSET or head.rows is not UNSET or head.object is not UNSET:
-                return False
-            if head.kind is not UNSET and not self._is_plain_kind(head.kind, head.api_version or None):
-                return False
-        return True
 
     @staticmethod
     def _are_rows(run: bytes) -> bool:
         """Rows have no kinds of their own. msgspec.MsgspecError."""
-        _HEADS.decode(b"[" + run + b"]")
+        _OBJECTS.decode(b"[" + run + b"]")
         return True
 
     # --- decoded, level by level ---

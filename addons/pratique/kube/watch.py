@@ -22,7 +22,7 @@ def error_event(refusal: Refused) -> bytes:
 
 
 class EventLines:
-    """Incremental: `feed` any chunks, get whole lines without their ends (blank lines are dropped)."""
+    """Incremental: `feed` any chunks, get whole lines."""
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
         self._limit = limit
@@ -35,21 +35,20 @@ class EventLines:
         """Bytes of the stream before the event that waits."""
         return self._offset
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that `data` completes. FramingError if one is longer than the limit."""
-        if b"\n" not in data:
+    def feed(self, data: bytes) -> bytes:
+        """The lines that `data` completes, each with its end, in one piece. FramingError if one is over the limit."""
+        place = data.rfind(b"\n") + 1
+        if not place:
             self._keep(data)
-            return []
-        first, *lines = data.split(b"\n")
-        self._keep(first)
-        lines = [b"".join(self._parts), *lines]
-        rest = lines.pop()
-        self._offset += sum(map(len, lines)) + len(lines)
+            return b""
+        whole = b"".join([*self._parts, data[:place]])
+        self._offset += len(whole)
         self._parts, self._size = [], 0
-        for line in lines:
-            self._check(len(line))
-        self._keep(rest)
-        return [line for line in lines if line.strip()]
+        if len(whole) > self._limit:
+            for line in whole.split(b"\n"):
+                self._check(len(line))
+        self._keep(data[place:])
+        return whole
 
     def close(self) -> bytes:
         """What is left after the last byte: b"", or a line without its end."""

@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 
 from pratique.kube.rules import quoted, refused
 
-# The parser is pure Python, 60 to 150 kB/s: this bounds the time that one request can take to two seconds. kubectl and
+# The parser is pure Python, 60 to 500 kB/s: this bounds the time that one request can take to two seconds of a thread. kubectl and
 # client-go send JSON also as apply patch; people who send YAML by hand send manifests.
 YAML_BYTES = 128 * 1024
 

@@ -14,7 +14,6 @@ from msgspec import Raw
 
 from pratique.errors import FramingError
 from pratique.kube.objects import (
-    GENERIC_KINDS,
     Change,
     Fields,
     decode,
@@ -23,7 +22,8 @@ from pratique.kube.objects import (
     string_of,
     type_of_kind,
 )
-from pratique.masking.document import TreeMasker, echoes
+from pratique.kube.plain import GENERIC_KINDS
+from pratique.masking.document import TreeMasker, echoes, is_base64
 from pratique.masking.edits import Edit
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
@@ -71,18 +71,21 @@ class DocumentMasker:
         return finder.each(body, start, stop)
 
     def run(self, body: bytes, start: int, end: int) -> bytes | None:
-        return self._values.masked(body[start:end]) if self._values is not None else None
+        return self._values.masked(body, start, end) if self._values is not None else None
 
     def foreign(self, api_version: str, kind: str) -> bool:
         return self._plan_of_kind(api_version, kind) is not None
 
     def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
-        plan = self._scope.plan
+        plan, self._replacer.seen = self._scope.plan, []
         if not plan.edits or hides(body, spans):
             return None
         edits = self._raw.edits(body, start, fields, plan, spans)
-        if edits is None or any(_again(body, start, end, edit) for edit in edits):
+        if edits is None:
             return None
+        for edit in edits:
+            if _again(body, start, end, edit):
+                return None
         return self._raw.edited(edits, plan)
 
     def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:
@@ -217,7 +220,7 @@ def _again(body: bytes, start: int, end: int, edit: Edit) -> bool:
         return False
     if body.find(value, start, edit.start) >= 0 or body.find(value, edit.end, end) >= 0:
         return True
-    return len(value) % 4 == 0 and any(
+    return is_base64(value) and any(
         body.find(form, start, end) >= 0 for form in echoes(value.decode("utf-8", "replace"))[1:]
     )
 

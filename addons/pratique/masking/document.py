@@ -8,10 +8,10 @@ which parts are decoded (`fast.py`), envelopes, Status and Tables (`body.py`).
 
 from __future__ import annotations
 
-import base64
 import binascii
 import bisect
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -230,9 +230,17 @@ def echoes(value: str) -> list[bytes]:
     """Forms in which an object may hold a masked value a second time, as text."""
     raw = value.encode("utf-8", "surrogatepass")
     found = [raw]
-    if len(raw) % 4 == 0:  # what is no base64 mostly shows here, without an exception
+    if is_base64(raw):
         with contextlib.suppress(binascii.Error, ValueError):
-            decoded = base64.b64decode(raw, validate=True)
+            decoded = binascii.a2b_base64(raw, strict_mode=True)
             decoded.decode()
             found.append(decoded)
     return [form for form in found if len(form) >= MIN_LENGTH and form not in COMMON]
+
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}\Z")
+
+
+def is_base64(raw: bytes) -> bool:
+    """Whether it may be: what is not mostly shows here, without an exception."""
+    return len(raw) % 4 == 0 and _BASE64.match(raw) is not None

@@ -92,4 +92,7 @@ def _keyed(text: bytes, start: int, end: int, keys: Sequence[KeyNames]) -> Edit 
 
 def _rule(name: bytes, keys: Sequence[KeyNames]) -> int:
     text = name.decode("utf-8", "replace")
-    return next((index for index, names in enumerate(keys) if names.matches(text)), -1)
+    for index, names in enumerate(keys):
+        if names.matches(text):
+            return index
+    return -1

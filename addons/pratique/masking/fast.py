@@ -232,14 +232,11 @@ class RawMasker:
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""
         changes: list[Change] = []
+        replace = self._tree.replacer.replace_text
         for start, end, value, index in edits:
             rule = plan.keyed[index]
-            mask = self._tree.replacer.replace_text(
-                value.decode("utf-8", "replace"),
-                rule.id,
-                encoded=rule.as_ == "base64",
-                keep_certificates=rule.keep_certificates,
-            )
+            encoded, keep = rule.as_ == "base64", rule.keep_certificates
+            mask = replace(value.decode("utf-8", "replace"), rule.id, encoded=encoded, keep_certificates=keep)
             if mask is not None:
                 changes.append((start, end, f'"{mask}"'.encode()))
         return changes
@@ -286,6 +283,11 @@ def _meet(fields: Fields, plan: Plan) -> bool:
     """A Secret lies where a rule has a path to: its own rules come first, they know what is base64."""
     names = [name for name in plan.nodes or () if name in fields and name != "metadata" and name not in plan.values]
     return any(NESTED.finds(fields[name]) for name in names)
+
+
+def is_gone(changed: Raw) -> bool:
+    """Whether a rule drops what has changed so."""
+    return changed is _GONE
 
 
 def merged(fields: Fields, changed: Fields) -> Fields:

@@ -18,23 +18,26 @@ import bisect
 import contextlib
 import re
 import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import repeat
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from urllib.parse import quote
 
 import re2
 
 from pratique.masking.mask import carries
-from pratique.masking.patterns import re2_options
+from pratique.masking.patterns import compile_hint, re2_options
 
 MIN_LENGTH = 6  # bytes; shorter values are in every text (leaks.md, design rule 3)
-MAX_VALUES = 512  # values of a session that are remembered; the oldest half is forgotten first
+MAX_VALUES = 512  # values of a session that are remembered, those that were seen last
 MAX_VALUE = 16_384  # bytes; of a longer value only its lines are of use, and those of a certificate are not
 MAX_LITERAL = 1024  # bytes of one line of a value: what streams may hold back at most
 _FEW = 64  # values that are indexed in about a millisecond
 _MAX_LINES = 64  # lines of one value
 _FRAGMENT = 5
+_JOINABLE = 4096  # bytes of forms (some ten values) that an expression of rules is joined with in about 15 ms
+_JOINED = 8  # expressions; there is one for each type that is watched
+_PAYS = 64  # searches of 64 KiB: what is saved by then is what joining costs
 # Bytes of one expression. With 4 MiB, text in base64 made it start anew all the time (1 MB/s; with 16 MiB 70 MB/s).
 _MEMORY = 16 << 20
 
@@ -54,13 +57,16 @@ type Fragments = dict[bytes, list[tuple[bytes, int, bool]]]
 
 
 class Index:
-    """Every form that is known, ready to be searched for. Immutable."""
+    """Every form that is known, ready to be searched for. Immutable, but for what `joined` makes once."""
 
     def __init__(self, fragments: Fragments) -> None:
         self._fragments = fragments
+        self._joined: dict[str, re2._Regexp] = {}
+        self._asked: Counter[str] = Counter()
         self._regex = _compiled(fragments) if fragments else None
         self._literals = sorted({literal for found in fragments.values() for literal, _, _ in found})
         self._longest = max(map(len, self._literals), default=0)
+        self._size = sum(map(len, self._literals))
 
     @property
     def empty(self) -> bool:
@@ -84,6 +90,23 @@ class Index:
                     yield begin, begin + len(literal)
             place = found + 1
 
+    def joined(self, expression: str) -> re2._Regexp | None:
+        """An expression for what `expression` finds and for every form: one search in place of two.
+
+        Its finds may cover each other. None where making it (some milliseconds, a megabyte or two) does not pay: not
+        asked for often enough, or too much is known, or for too many expressions.
+        """
+        if expression in self._joined:
+            return self._joined[expression]
+        if len(self._joined) == _JOINED or not 0 < self._size <= _JOINABLE:
+            return None
+        self._asked[expression] += 1
+        if self._asked[expression] < _PAYS:
+            return None
+        # Whole forms: a fragment is in ordinary text sooner or later, which then would have to be looked at again.
+        self._joined[expression] = made = compile_hint(f"{expression}|{_alternatives(self._literals)}")
+        return made
+
     def spans(self, text: bytes, start: int = 0, *, strong: bool = False) -> list[Span]:
         """Where forms are, merged and in order."""
         return merge(list(self.each(text, start, len(text), strong=strong)))
@@ -103,44 +126,50 @@ class KnownValues:
 
     def __init__(self, never: frozenset[str] = frozenset()) -> None:
         self._never = COMMON | {word.encode() for word in never}
-        self._lock = threading.Lock()
-        self._new: deque[tuple[str, bool]] = deque(maxlen=MAX_VALUES)
-        self._values: dict[bytes, None] = {}
+        self._building = threading.Lock()
+        self._adding = threading.Lock()
+        self._new: deque[tuple[Sequence[str], bool]] = deque()
+        self._waiting = 0  # values in it
+        self._values: dict[bytes, frozenset[bytes]] = {}
+        """Each value and its forms, the one that was seen last at the end."""
         self._index = Index({})
-        self._clear()
-
-    def _clear(self) -> None:
-        self._literals: set[bytes] = set()
-        self._fragments: Fragments = {}
 
     def __repr__(self) -> str:
         return f"<KnownValues of {len(self._values)}>"
 
     def add(self, value: str, *, encoded: bool = False) -> None:
         """Remembers a value; `encoded`: it is base64, and what it decodes to is remembered."""
-        self._new.append((value, encoded))
+        with self._adding:
+            self._new.append(((value,), encoded))
+            self._waiting += 1
+            if self._waiting > MAX_VALUES:
+                self._forget()
 
-    def add_all(self, values: Iterable[str], *, encoded: bool) -> None:
-        """The same for many."""
-        self._new.extend(zip(values, repeat(encoded)))
+    def add_all(self, values: Sequence[str], *, encoded: bool) -> None:
+        """The same for many, which are not changed afterwards."""
+        with self._adding:
+            self._new.append((values, encoded))
+            self._waiting += len(values)
+            self._forget()
+
+    def _forget(self) -> None:
+        """What is added and would not be remembered."""
+        while self._waiting - len(self._new[0][0]) >= MAX_VALUES:
+            self._waiting -= len(self._new.popleft()[0])
 
     @property
     def stale(self) -> bool:
         """`index` would take up to some ten milliseconds."""
-        return bool(self._new) and len(self._new) + len(self._values) > _FEW
+        return bool(self._waiting) and self._waiting + len(self._values) > _FEW
 
     def index(self) -> Index:
         """All that is known now; values that are added later are not in it."""
-        if self._new:
-            with self._lock:
-                before = len(self._literals), len(self._values)
-                while self._new:
-                    value, encoded = self._new.popleft()
-                    if MIN_LENGTH <= len(value) <= MAX_VALUE:
-                        for line in _lines(value, encoded=encoded):
-                            self._remember(line)
-                if before != (len(self._literals), len(self._values)):
-                    self._index = Index({fragment: list(found) for fragment, found in self._fragments.items()})
+        if self._waiting:
+            with self._building:
+                values = self._newest()
+                if values.keys() != self._values.keys():
+                    self._index = Index(_fragments(values))
+                self._values = values
         return self._index
 
     def current(self) -> Index:
@@ -150,28 +179,40 @@ class KnownValues:
         """
         return self._index if self.stale else self.index()
 
-    def _remember(self, value: bytes) -> None:
-        # A mask that somebody wrote is no value: every mask would be replaced by another from then on.
-        if value in self._values or value in self._never or carries(value):
-            return
-        if len(self._values) >= MAX_VALUES:
-            kept = list(self._values)[MAX_VALUES // 2 :]
-            self._values = {}
-            self._clear()
-            for old in kept:
-                self._remember(old)
-        self._values[value] = None
-        weak = not is_strong(value)
-        for literal in forms(value):
-            self._add_literal(literal, weak=weak and literal == value)
+    def _newest(self) -> dict[bytes, frozenset[bytes]]:
+        """As many as are remembered. What is too much is left out before its forms are made."""
+        with self._adding:
+            added, self._new, self._waiting = list(self._new), deque(), 0
+        values: dict[bytes, frozenset[bytes]] = {}
+        for line in chain(self._lines(added), reversed(self._values)):
+            if line not in values:
+                values[line] = self._values.get(line) or frozenset(forms(line))
+                if len(values) == MAX_VALUES:
+                    break
+        return dict(reversed(values.items()))
 
-    def _add_literal(self, literal: bytes, *, weak: bool) -> None:
-        if literal in self._literals:
-            return
-        offset = (len(literal) - _FRAGMENT) // 2
-        fragment = literal[offset : offset + _FRAGMENT]
-        self._fragments.setdefault(fragment, []).append((literal, offset, weak))
-        self._literals.add(literal)
+    def _lines(self, added: list[tuple[Sequence[str], bool]]) -> Iterator[bytes]:
+        """The lines of values, last one first."""
+        for batch, encoded in reversed(added):
+            for value in reversed(batch):
+                if MIN_LENGTH <= len(value) <= MAX_VALUE:
+                    for line in reversed(_lines(value, encoded=encoded)):
+                        # A mask that somebody wrote is no value: every mask would be replaced by another from then on.
+                        if line in self._values or (line not in self._never and not carries(line)):
+                            yield line
+
+
+def _fragments(values: dict[bytes, frozenset[bytes]]) -> Fragments:
+    fragments: Fragments = {}
+    seen: set[bytes] = set()
+    for value, literals in values.items():
+        weak = not is_strong(value)
+        for literal in literals - seen:
+            offset = (len(literal) - _FRAGMENT) // 2
+            found = fragments.setdefault(literal[offset : offset + _FRAGMENT], [])
+            found.append((literal, offset, weak and literal == value))
+        seen |= literals
+    return fragments
 
 
 def is_strong(value: bytes) -> bool:
@@ -183,8 +224,11 @@ def _compiled(fragments: Iterable[bytes]) -> re2._Regexp:
     options = re2_options()
     options.never_nl = False
     options.max_mem = _MEMORY
-    text = "|".join("".join(f"\\x{byte:02x}" for byte in fragment) for fragment in sorted(fragments))
-    return re2.compile(text.encode(), options)
+    return re2.compile(_alternatives(fragments).encode(), options)
+
+
+def _alternatives(texts: Iterable[bytes]) -> str:
+    return "|".join("".join(f"\\x{byte:02x}" for byte in text) for text in sorted(texts))
 
 
 def _lines(value: str, *, encoded: bool) -> list[bytes]:

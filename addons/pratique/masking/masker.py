@@ -16,8 +16,8 @@ from typing import Protocol
 
 from pratique.errors import FramingError, MaskError
 from pratique.kube.attributes import RequestAttributes
-from pratique.kube.objects import ObjectType, columns_of, fields_of, rewrite, type_of_request
-from pratique.kube.watch import MAX_EVENT, EventLines
+from pratique.kube.objects import ObjectType, rewrite, type_of_request
+from pratique.kube.watch import MAX_EVENT
 from pratique.masking.body import DocumentMasker, KnownMasker
 from pratique.masking.hits import Hits, summary
 from pratique.masking.known import Index, KnownValues
@@ -27,6 +27,7 @@ from pratique.masking.plan import Plan
 from pratique.masking.raw import RawStream
 from pratique.masking.rules import MaskSet
 from pratique.masking.text import TextMasker, TextStream
+from pratique.masking.watch import WatchStream
 
 # OpenAPI documents describe types and hold no objects; old kubectl reads them as protobuf only.
 _OPAQUE = ("/openapi/",)
@@ -170,59 +171,13 @@ class Masker:
         return [(name, self.mask_warning(value) if name.lower() == "warning" else value) for name, value in headers]
 
 
-def mask_document(scope: Scope, body: bytes, known: Index, columns: tuple[str, ...] = ()) -> tuple[bytes, Hits]:
+def mask_document(scope: Scope, body: bytes, known: Index) -> tuple[bytes, Hits]:
     """One JSON document by the rules, then by the values that were known before. FramingError."""
     document = DocumentMasker(scope)
-    shown = rewrite(body, document, columns) or body
+    shown = rewrite(body, document) or body
     if known.search(shown):
-        shown = rewrite(shown, KnownMasker(scope, document.hits, known), columns) or shown
+        shown = rewrite(shown, KnownMasker(scope, document.hits, known)) or shown
     return shown, document.hits
-
-
-class WatchStream:
-    """A watch, event by event: a complete event leaves at once, memory is one event."""
-
-    def __init__(self, scope: Scope, limit: int = MAX_EVENT) -> None:
-        self._scope = scope
-        self._lines = EventLines(limit)
-        self._columns: tuple[str, ...] = ()
-        self._table: bool | None = None  # not known before the first event
-        self.hits = Hits()
-
-    def feed(self, data: bytes) -> bytes:
-        """The events that `data` completes, masked. MaskError."""
-        try:
-            return b"".join([self._event(line) for line in self._lines.feed(data)])
-        except FramingError as error:
-            raise MaskError(f"the watch is {error}") from None
-
-    @property
-    def waits(self) -> bool:
-        """Nothing waits that `flush` would show."""
-        return False
-
-    def flush(self) -> bytes:
-        """Part of an event cannot be masked: it waits."""
-        return b""
-
-    def close(self) -> bytes:
-        """The last event, if only its line end was missing. MaskError if it was cut."""
-        rest = self._lines.close()
-        try:
-            return self._event(rest) if rest else b""
-        except FramingError as error:
-            raise MaskError(f"the watch ended inside an event: {error}") from None
-
-    def _event(self, line: bytes) -> bytes:
-        fields = fields_of(line)  # also the proof that the line is one JSON document
-        if fields is None:
-            raise FramingError("a watch event that is no object", self._lines.offset)
-        if self._table is not False:
-            self._table = b'"Table"' in line
-            self._columns = (columns_of(fields) if self._table else ()) or self._columns
-        shown, hits = mask_document(self._scope, line, self._scope.known.current(), self._columns)
-        self.hits.add(hits)
-        return shown + b"\n"
 
 
 class MaskedText(TextStream):

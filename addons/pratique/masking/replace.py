@@ -13,9 +13,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
-from pratique.masking.known import KnownValues
+from pratique.masking.known import MAX_VALUES, KnownValues
 from pratique.masking.mask import NUMBER, Mask
 
 _CERTIFICATES = re.compile(
@@ -36,6 +37,7 @@ class Replacer:
         self._client = client
         self._count = count
         self._masks = {mask.text, mask.base64}
+        self._never = ("", *self._masks)
         self._lengths = {0, *map(len, self._masks)}
         self.seen: list[str] = []  # strings that were replaced, for the echo check of the same object
 
@@ -51,21 +53,29 @@ class Replacer:
         else:
             parent[key] = masked
 
+    def may_stay(self, texts: list[str], lengths: set[int], *, encoded: bool, keep_certificates: bool) -> bool:
+        """Whether one of the strings, which have `lengths`, may be no value: empty, a mask, a certificate."""
+        if any([len(text) in lengths and text in texts for text in self._never]):  # noqa: C419 - faster
+            return True
+        return keep_certificates and any(map(str.startswith, texts, repeat(_BEGIN_BASE64 if encoded else _BEGIN)))
+
+    def mask_all(self, texts: list[str], rule: str, *, encoded: bool) -> str:
+        """The mask of strings of which none may stay. They are not `seen`."""
+        if texts:
+            self._known.add_all(texts if len(texts) <= MAX_VALUES else texts[-MAX_VALUES:], encoded=encoded)
+            self._count(rule, len(texts))
+        return self.mask.base64 if encoded else self.mask.text
+
     def replace_values(self, values: dict[str, str], rule: str, *, encoded: bool, keep_certificates: bool) -> bool:
         """All values of a map of strings, as `replace` does it; whether there was one."""
-        mask, begin = (self.mask.base64, _BEGIN_BASE64) if encoded else (self.mask.text, _BEGIN)
         texts = list(values.values())
-        special = not self._lengths.isdisjoint(map(len, texts))
-        if special or (keep_certificates and any([text[:1] == begin[0] for text in texts])):  # noqa: C419 - faster
-            taken = {key: text for key, text in values.items() if self._is_due(text, encoded, keep_certificates)}
-            values |= dict.fromkeys(taken, mask)
-            texts = list(taken.values())
-        else:
-            values |= dict.fromkeys(values, mask)
-        if texts:
-            self._known.add_all(texts, encoded=encoded)
-            self.seen += texts
-            self._count(rule, len(texts))
+        taken = list(values)
+        if self.may_stay(texts, set(map(len, texts)), encoded=encoded, keep_certificates=keep_certificates):
+            taken = [key for key, text in values.items() if self._is_due(text, encoded, keep_certificates)]
+            texts = [values[key] for key in taken]
+        mask = self.mask_all(texts, rule, encoded=encoded)
+        values |= dict.fromkeys(taken, mask)
+        self.seen += texts
         return bool(texts)
 
     def replace_text(self, value: str, rule: str, *, encoded: bool, keep_certificates: bool) -> str | None:

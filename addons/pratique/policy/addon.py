@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,7 +15,9 @@ from mitmproxy import http
 
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
+from pratique.kube.body import reads_slowly
 from pratique.kube.canonical import CanonicalRequest, canonicalise
+from pratique.kube.forms import RawRequest
 from pratique.kube.handshake import offering
 from pratique.kube.rehearsal import with_precondition
 from pratique.kube.response import warning
@@ -27,6 +30,8 @@ from pratique.policy.reviews import Reviewed, Steps, Subject, is_self_review, re
 from pratique.verdict import Action, ApprovalTerms, Verdict
 
 logger = logging.getLogger("pratique")
+READERS = 2
+"""Threads that read slow bodies: of their own, so that masking does not wait behind YAML of many clients."""
 
 
 class Approvals(Protocol):
@@ -64,13 +69,14 @@ class Policy:
         self._approvals = approvals
         self._lookups = lookups
         self._screen = screen
+        self._readers = ThreadPoolExecutor(READERS, "pratique-read")
 
     @guarded(answer)
     async def request(self, flow: http.HTTPFlow) -> None:
         state = exchange(flow)
         if state.refusal is not None or flow.response is not None:
             return
-        state.canonical = canonicalise(raw_request(flow))
+        state.canonical = await self._read(raw_request(flow))
         verdict, seen = await self._decide(state, state.canonical)
         if verdict.action is Action.REQUIRE_APPROVAL:
             self._screen.screen(state)  # nobody is asked about what would be refused afterwards
@@ -100,6 +106,16 @@ class Policy:
         response.raw_content = msgspec.json.encode(found.document)
         if found.warning:
             response.headers.fields = (*response.headers.fields, warning(found.warning))
+
+    async def _read(self, raw: RawRequest) -> CanonicalRequest:
+        """The request in canonical form; in a thread where that takes long. Raises Refused."""
+        if not reads_slowly(raw.headers, raw.body):
+            return canonicalise(raw)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, canonicalise, raw)
+
+    def done(self) -> None:
+        """The gateway stops: what is not being read yet will not be."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
     async def _decide(self, state: Exchange, canonical: CanonicalRequest) -> tuple[Verdict, Seen]:
         """By one set of policies, also if another is loaded meanwhile. Raises Refused."""
