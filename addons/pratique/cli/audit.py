@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import msgspec
 from pratique.cli.output import console, output_option, print_json, state_option, table
 from pratique.errors import RecordError
 from pratique.kube.status import harmless
-from pratique.recorder import layout
+from pratique.recorder import cloudwatch, layout
 from pratique.recorder.chain import parse_line
+from pratique.recorder.filters import moment
 from pratique.recorder.join import Join, join
 from pratique.recorder.record import Record
 
+DELIVERY_SECONDS = 900.0
+"""EKS delivers audit events within minutes; a request that is younger is not called missing."""
 SHOWN = 20
 """Rows of each kind that are printed for people; `--output json` has all of them."""
 
@@ -29,12 +33,21 @@ def audit() -> None:
 
 @audit.command("join")
 @state_option
-@click.option("--audit-log", "log", required=True, type=click.Path(path_type=Path), help="audit.k8s.io/v1 JSON lines.")
+@click.option("--audit-log", "log", type=click.Path(path_type=Path), help="audit.k8s.io/v1 JSON lines.")
+@click.option("--cloudwatch", "group", default="", help="CloudWatch log group instead: /aws/eks/CLUSTER/cluster.")
+@click.option("--since", default="24h", show_default=True, help="With --cloudwatch: 30m, 24h, 7d, or 2026-01-31T09:30.")
 @click.option("--user", "users", multiple=True, help="User that only the gateway may be; default: those that it used.")
 @output_option
-def join_(state: Path, log: Path, users: tuple[str, ...], output: str) -> None:
+def join_(  # noqa: PLR0917 - click passes them by name
+    state: Path, log: Path | None, group: str, since: str, users: tuple[str, ...], output: str
+) -> None:
     """Join by Audit-ID: what differs, what went around the gateway, what the server never saw. Exit 1 if anything."""
-    report = join(records(state), events(log), frozenset(users))
+    if (log is None) == (not group):
+        raise click.UsageError("name the audit log: --audit-log FILE, or --cloudwatch GROUP")
+    if log is not None:
+        report = join(records(state), events(log), frozenset(users))
+    else:
+        report = of_cloudwatch(state, group, since, frozenset(users))
     if output == "json":
         print_json(
             {
@@ -47,6 +60,39 @@ def join_(state: Path, log: Path, users: tuple[str, ...], output: str) -> None:
     else:
         _show(report)
     sys.exit(0 if report.clean else 1)
+
+
+def of_cloudwatch(state: Path, group: str, since: str, users: frozenset[str]) -> Join:
+    """All recordings against the events since then. What ended before it, or a moment ago, is not missed in the log."""
+    now = time.time()
+    try:
+        begin = moment(since, now)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    expected, cut = set[str](), 0
+
+    def known() -> Iterator[Record]:
+        for record in records(state):
+            if begin <= record.started and record.ended <= now - DELIVERY_SECONDS:
+                expected.add(record.audit_id)
+            else:
+                expected.discard(record.audit_id)
+            yield record
+
+    def audited() -> Iterator[dict[str, Any]]:
+        nonlocal cut
+        with console(err=True).status(f"reading {group}"):
+            for event in cloudwatch.events(group, begin):
+                if event is None:
+                    cut += 1
+                else:
+                    yield event
+
+    report = join(known(), audited(), users)
+    if cut:
+        click.echo(f"pratique: {cut} events were cut by CloudWatch (over 256 KiB) and could not be read", err=True)
+    report.unseen = [audit_id for audit_id in report.unseen if audit_id in expected]
+    return report
 
 
 def _show(report: Join) -> None:
