@@ -90,7 +90,7 @@ def test_one_is_shown_with_its_effect_by_the_beginning_of_its_id(run, asked):
         "Deployment payments/api u1",
         "2 Pod",
         "+  replicas: 0",
-        "proved by its API key",
+        "proved by its credential",
     ):
         assert text in shown
     assert json.loads(run("approvals", "show", asked.id, "-o", "json"))["words"] == "delete Deployment payments/api"

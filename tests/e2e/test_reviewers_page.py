@@ -71,7 +71,7 @@ def test_a_held_request_appears_by_itself_is_approved_and_happens_once(page: Bro
     held = Held(gateway, "DELETE", target, client="patient")
     open_item(page, name)
     text = page.text()
-    for shown in ("the client waits on the line", f"payments/{name}", "proved by its API key", "a person decides"):
+    for shown in ("the client waits on the line", f"payments/{name}", "proved by its credential", "a person decides"):
         assert shown in text
     page.type("#reason", "no longer needed")
     page.click("#approve")

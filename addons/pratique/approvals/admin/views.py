@@ -21,7 +21,7 @@ from pratique.approvals.transitions import State
 from pratique.approvals.words import escaped_name
 from pratique.errors import Refused
 
-BY_KEY = "proved by its API key"
+BY_CREDENTIAL = "proved by its credential"
 BY_CONNECTION = "seen by the gateway; a proxy in between would hide the real one"
 _LOUD = frozenset({
     "privileged", "hostNetwork", "hostPID", "hostIPC", "hostPath", "capabilities", "runs as root", "stdin", "exposed",
@@ -327,7 +327,7 @@ def approval_view(approval: Approval, reviewer: Reviewer, held: Collection[str],
 def who_of(approval: Approval) -> tuple[Claim, ...]:
     """Who asks, the surest first."""
     summary = approval.question.summary
-    known = [Claim("client", approval.client, BY_KEY, proved=True)]
+    known = [Claim("client", approval.client, BY_CREDENTIAL, proved=True)]
     if summary.source:
         known.append(Claim("address", summary.source, BY_CONNECTION, proved=True))
     return (*known, *(Claim(what, value, BY_CLAIM, proved=False) for what, value in summary.claims.items()))
