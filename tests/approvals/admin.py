@@ -85,7 +85,7 @@ class Admin:
             self.links,
             lambda: self.held,
             "gateway.example",
-            clock,
+            clock=clock,
         )
         self.server = AdminServer(Address("127.0.0.1", 0), folder, tls_from(self._pem))
         self._started = threading.Event()
