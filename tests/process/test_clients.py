@@ -570,6 +570,7 @@ def test_what_is_foreseen_is_foreseen_as_it(acting: Gateway) -> None:
     assert len(own) >= 2
     assert {tuple(impersonated(record)) for record in own} == {tuple(AS_AGENT)}
     assert acting.seen("acts-pod") == []
+    acting.behind("DELETE", "/api/v1/namespaces/payments/pods/acts-pod")  # others take the first pod there is
 
 
 @pytest.mark.parametrize(

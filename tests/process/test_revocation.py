@@ -152,10 +152,10 @@ def test_the_kill_switch_from_the_command_line(gateway: Gateway, alice: Reviewer
     made = json.loads(cli(gateway, "revoke", "all", "--reason", "incident 7", "--output", "json"))
     assert last_event(rest(stream))["object"]["reason"] == "Revoked"
     for client in ("agent", "other"):
-        answer = gateway.call("GET", f"{MAPS}/killed", client=client)
+        answer = gateway.call("GET", f"{MAPS}/kill-switched", client=client)
         assert (answer.code, answer.reason) == (403, "Revoked")
         assert "incident 7" in answer.json["message"]
-    assert gateway.seen("killed") == []
+    assert gateway.seen("kill-switched") == []
     assert gateway.call("GET", MAPS, client="").code == 401, "whoever nobody knows learns nothing"
     assert made[0]["id"] in cli(gateway, "revoke", "--list")
     cli(gateway, "revoke", "--lift", made[0]["id"])
