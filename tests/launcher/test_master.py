@@ -11,7 +11,17 @@ from pratique import guarded_options, settings
 from pratique.launcher.dispatch import CachedDispatch
 from pratique.launcher.master import GatewayMaster
 
-CHAIN = ["termlog", "core", "block", "disableh2c", "proxyserver", "scriptloader", "tlsconfig", "errorcheck"]
+CHAIN = [
+    "termlog",
+    "core",
+    "block",
+    "disableh2c",
+    "proxyserver",
+    "scriptloader",
+    "nextlayer",
+    "tlsconfig",
+    "errorcheck",
+]
 
 
 def _made(kind: type, **arguments: object) -> tuple[list[str], set[str], object]:

@@ -15,6 +15,7 @@ from mitmproxy.addons import (
     disable_h2c,
     errorcheck,
     keepserving,
+    next_layer,
     proxyserver,
     readfile,
     script,
@@ -29,6 +30,7 @@ NEEDED = (
     block.Block,  # connections from public addresses, unless the operator says so
     disable_h2c.DisableH2C,
     proxyserver.Proxyserver,  # listeners and connections
+    next_layer.NextLayer,  # the proxyserver wants one; the interlock's decides
     script.ScriptLoader,  # the operator's own scripts (-s)
     tlsconfig.TlsConfig,  # the gateway's certificate, and the check of the cluster's
 )
