@@ -62,7 +62,7 @@ OPTIONS = (
         "",
         "table",
         "DynamoDB table for what several replicas share: approvals, grants, revocations, messages to webhooks.",
-        "empty keeps them in the state folder, for one process; `pratique store create` makes the table",
+        "empty keeps them in the state folder, for the processes of one machine; `pratique store create` makes the table",
     ),
     Setting(
         "pratique_dynamodb_region",

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from pratique.policy.conditions import VARIABLES
+from pratique.policy.conditions import VARIABLES, _text
 from pratique.policy.needs import NOTHING, Needs
 from pratique.verdict import Action
 from tests.policy.test_decision import ALLOW_ALL, agreed, ask, condition, policies, replace
@@ -75,10 +75,10 @@ def test_needs_add_up_and_have_names_for_people():
         ("oldObject.spec.replicas > object.spec.replicas", ask("update", document={"spec": {"replicas": 1}}, old_object={"spec": {"replicas": 2}}), A, ""),
         ("oldObject.metadata.labels['a'] == 'b'", ask("delete", old_object={"metadata": {"labels": {"a": "b"}}}), A, ""),
         ("oldObject.metadata.labels['a'] == 'b'", ask("delete", old_object={"metadata": {}}), D, "Key not found"),
-        ("oldObject == null", ask("delete"), D, 'No value with name "oldObject"'),
-        ("oldObject == null", ask("list"), D, 'No value with name "oldObject"'),
-        ("oldObject == null", ask("deletecollection"), D, 'No value with name "oldObject"'),
-        ("object.a == 1", ask("apply", document={"a": 1}), D, 'No value with name "object"'),
+        ("oldObject == null", ask("delete"), D, "`oldObject` is not there"),
+        ("oldObject == null", ask("list"), D, "`oldObject` is not there"),
+        ("oldObject == null", ask("deletecollection"), D, "`oldObject` is not there"),
+        ("object.a == 1", ask("apply", document={"a": 1}), D, "`object` is not there"),
         ("object.a == 1", ask("apply", document={"a": 1}, result={"a": 1}), A, ""),
     ],
 )  # fmt: skip
@@ -214,3 +214,8 @@ def test_without_asking_a_decision_is_stricter_and_where_nothing_is_needed_the_s
 
 def test_no_variable_tells_the_api_version():
     assert not [name for name in VARIABLES if "version" in name.lower()]
+
+
+def test_what_only_the_cluster_can_tell_is_said_in_words() -> None:
+    said = _text('NOT_FOUND: No value with name "oldObject" found in Activation')
+    assert said.startswith("`oldObject` is not there")

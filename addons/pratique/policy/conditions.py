@@ -85,6 +85,7 @@ _PLACE = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _STATUS = re.compile(r"\A[A-Z_]+: |\s*\[[A-Z_]+\]\Z")
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
 _OBJECT = re.compile(r"\bobject\b")
+_UNKNOWN = re.compile(r'No value with name "(object|oldObject)" found in Activation')
 _TEMPLATE = re.compile(r"\b(powers|images)\b")
 _OLD_OBJECT = re.compile(r"\boldObject\b")
 
@@ -173,7 +174,10 @@ def _remedy(problem: str) -> str:
 def _text(error: object) -> str:
     """cel-cpp's status text on one line, without its code."""
     text = _STATUS.sub("", str(error).split("\n", 1)[0])
-    return _STATUS.sub("", text) or "no answer"
+    return (
+        _UNKNOWN.sub(r"`\1` is not there: this request has none, or only the cluster can tell", _STATUS.sub("", text))
+        or "no answer"
+    )
 
 
 def activation(request: PolicyRequest, verb: str, template: Template | None) -> cel.Activation:
