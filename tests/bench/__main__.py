@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME…] [--json FILE] [--quick] [--list]`."""
+"""`python -m tests.bench [NAME…] [--json FILE] [--quick] [--minutes N] [--list]`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from types import ModuleType
 from rich.console import Console
 
 from tests import bench
-from tests.bench import report
-from tests.bench.meter import Meter
+from tests.bench import meter, report
 
-RUNNER = {"__main__", "load", "meter", "report"}
+RUNNER = {"__main__", "load", "meter", "mix", "report"}
 
 
 def names() -> list[str]:
@@ -40,6 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--json", type=Path, metavar="FILE", help="also write the figures to FILE (- for standard output)"
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works; figures mean nothing")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=meter.SOAK_MINUTES,
+        metavar="N",
+        help="how long `soak` loads the gateway; default: %(default)g",
+    )
     parser.add_argument("--list", action="store_true", help="say which benches there are")
     given = parser.parse_args(arguments)
     known = names()
@@ -55,20 +61,20 @@ def main(arguments: list[str] | None = None) -> int:
         for name in known:
             console.print(f"[bold]{name}[/]  {summary(load(name))}", markup=True)
         return 0
-    results = [_run(console, name, quick=given.quick) for name in given.names or known]
+    results = [_run(console, name, given) for name in given.names or known]
     if given.json is not None:
         text = json.dumps({"machine": report.machine(), "benches": results}, indent=2, ensure_ascii=False) + "\n"
         sys.stdout.write(text) if to_standard_output else given.json.write_text(text)
     return 0
 
 
-def _run(console: Console, name: str, *, quick: bool) -> dict[str, object]:
+def _run(console: Console, name: str, given: argparse.Namespace) -> dict[str, object]:
     module = load(name)
-    meter = Meter(quick)
+    measured = meter.Meter(given.quick, minutes=given.minutes)
     with console.status(f"{name}: measuring"):
-        module.run(meter)
-    report.show(console, name, summary(module), meter)
-    return report.as_json(name, summary(module), meter)
+        module.run(measured)
+    report.show(console, name, summary(module), measured)
+    return report.as_json(name, summary(module), measured)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ ROUND_SECONDS = 0.05  # of CPU; 50 times the resolution that a busy machine leav
 QUICK_ROUNDS = 3
 QUICK_SECONDS = 0.002
 MAX_CALLS = 1_000_000
+SOAK_MINUTES = 1.0  # of `soak`, where nothing else is asked for: long enough to see a leak of every request
 UNITS = {"s": 1.0, "ms": 1e3, "µs": 1e6, "ns": 1e9}
 
 
@@ -48,11 +49,15 @@ class Row:
 
 @dataclass
 class Meter:
-    """Collects rows. `quick`: few and short rounds, to see that a bench works; its figures mean nothing."""
+    """Collects rows. `quick`: few and short rounds, to see that a bench works; its figures mean nothing.
+
+    `minutes`: how long a bench of endurance lasts.
+    """
 
     quick: bool = False
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    minutes: float = SOAK_MINUTES
 
     def compare(
         self,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from types import ModuleType
 
 import pytest
 from rich.console import Console
 
 from tests.bench import __main__ as runner
 from tests.bench import report
-from tests.bench.meter import ROUNDS, Meter
+from tests.bench.meter import ROUNDS, SOAK_MINUTES, Meter
+from tests.bench.mix import Tally, is_refused
+from tests.bench.soak import slope
 
 
 def test_every_bench_says_what_it_measures_and_can_be_run() -> None:
@@ -90,3 +94,33 @@ def test_json_goes_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) 
     written = json.loads(capsys.readouterr().out)
     assert written["benches"][0]["bench"] == "policy"
     assert written["machine"].keys() == {"python", "system", "cores", "load"}
+
+
+def test_the_slope_of_a_soak_is_that_of_a_line_per_hour() -> None:
+    assert round(slope([(0.0, 5.0), (60.0, 6.0), (120.0, 7.0)]), 9) == 60.0
+    assert slope([(0.0, 5.0), (60.0, 6.0), (120.0, 5.0)]) == 0.0
+    assert slope([(1.0, 5.0)]) == slope([]) == 0.0
+
+
+def test_an_error_of_a_soak_is_expected_only_after_what_causes_it() -> None:
+    tally = Tally()
+    refusal = b"the cluster refused the gateway's credential"
+    assert is_refused(503, refusal)
+    assert not is_refused(502, refusal)
+    assert not is_refused(503, b"the disk is full")
+    tally.failed("reads", "503", refused=True)
+    assert (tally.expected.total(), dict(tally.unexpected)) == (0, {"reads: 503": 1})
+    tally.revoked_at = time.monotonic()
+    tally.failed("reads", "503", refused=True)
+    tally.failed("reads", "502")
+    assert (tally.expected.total(), tally.unexpected.total()) == (1, 2)
+
+
+def test_minutes_reach_the_bench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[float] = []
+    bench = ModuleType("soak", "What it is.")
+    bench.run = lambda meter: given.append(meter.minutes)  # type: ignore[attr-defined]
+    monkeypatch.setattr(runner, "load", lambda _: bench)
+    assert runner.main(["soak", "--minutes", "2.5"]) == runner.main(["soak"]) == 0
+    assert given == [2.5, SOAK_MINUTES]
+    assert "What it is" in capsys.readouterr().out

@@ -116,6 +116,9 @@ class Held:
         assert isinstance(found, Answer), found
         return found
 
+    def done(self) -> bool:
+        return bool(self._answers)
+
     def outcome(self) -> Answer | BaseException:
         self._thread.join(WAIT_SECONDS)
         assert self._answers, "it is still held"
