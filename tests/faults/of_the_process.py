@@ -15,7 +15,7 @@ from tests.process.gateway import Answer, eventually
 from tests.process.reviewing import Held, Reviewer, configmap
 
 HOUR = 3600.0
-STOPPED_SECONDS = 2.5  # longer than the answer of the cluster may take
+STOPPED_SECONDS = 2.2  # longer than the answer of the cluster may take
 EDITS = 30
 NOTHING = POLICY.replace("[get, list, watch]", "[list]")  # of what the storm asks for
 BROKEN = "apiVersion: pratique/v1\nkind: Policy\nmetadata: {name: test}\nspec: {rules: [{verbs: [get"

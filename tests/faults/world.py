@@ -22,7 +22,7 @@ LEAK = "fault-list-CANARY"
 GOOD = b'{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[]}'
 FAULT_SECONDS = 30.0
 """No row may take longer: the longest limit is a store that is locked (5 s), and machines are slow."""
-LIMITS = {"pratique_head_timeout": 3, "pratique_answer_timeout": 2, "pratique_connect_timeout": 2}
+LIMITS = {"pratique_head_timeout": 2, "pratique_answer_timeout": 2, "pratique_connect_timeout": 2}
 POLICY = """
 apiVersion: pratique/v1
 kind: Policy
