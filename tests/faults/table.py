@@ -59,7 +59,7 @@ ROWS = (
     Row("unread-answers", "a client that does not read", "memory is bounded, its watch ends", ("tests/process/test_f_rows.py::test_f32_what_an_http2_client_does_not_read_is_bounded", "tests/process/test_f_rows.py::test_f32_a_watch_that_is_not_read_ends")),
     Row("client-leaves-while-held", "reset, close or GOAWAY while a reviewer thinks", "nothing is sent, also when approved", ("tests/process/test_f_rows.py::test_f13_f34_an_http2_client_that_leaves_while_held_sends_nothing",)),
     # --- the process and its machine ---
-    Row("clock-jump", "100 days ahead, 10 days back", "no approval outlives its time, the token is renewed", of_the_process.clock_jumps),
+    Row("clock-jump", "100 days ahead, 10 days back", "no approval outlives its time, requests are served", of_the_process.clock_jumps),
     Row("enospc", "the disk is full, before and while an answer is recorded", "503, nothing sent or nothing shown", (f"{FAULTS}::test_a_full_disk_refuses_before_anything_is_forwarded", f"{FAULTS}::test_a_disk_that_fills_up_while_an_answer_is_recorded_shows_nothing")),
     Row("emfile", "no file descriptor is left", "an error or an end, nothing sent; then served", of_the_process.no_descriptors),
     Row("sigstop", "stopped for longer than a deadline, and continued", "each is answered once, or with 504", of_the_process.stopped),
@@ -67,7 +67,7 @@ ROWS = (
     Row("sigterm", "stopped while streams are open", "they end properly, nothing held is executed", ("tests/process/test_shutdown.py::test_f23_sigterm_ends_streams_properly_and_executes_nothing_held",)),
     Row("store-locked", "another program locks the approvals", "503 within 5 s for what asks; reads go on", of_the_process.store_locked),
     Row("store-broken", "the approvals are overwritten or dropped", "503 for what asks; reads go on", (f"{FAULTS}::test_a_broken_approval_store_refuses_what_needs_an_approval", "tests/process/test_approvals.py::test_a_store_that_is_gone_refuses_when_in_doubt")),
-    Row("reload-storm", "30 edits, a third of them broken", "each request is judged by one whole set", of_the_process.reload_storm),
+    Row("reload-storm", "20 edits, a third of them broken", "each request is judged by one whole set", of_the_process.reload_storm),
     Row("documents-vanish", "the folder of documents is gone", "the old set stays", (f"{FAULTS}::test_documents_that_vanish_or_break_leave_the_old_ones_in_force",)),
     Row("exception", "a bug raises in any hook", "nothing forwarded or nothing shown", ("tests/process/test_fail_closed.py::test_an_exception_on_the_request_side_forwards_nothing", "tests/process/test_fail_closed.py::test_an_exception_on_the_response_side_shows_nothing", "tests/process/test_fail_closed.py::test_an_exception_at_the_gate_forwards_nothing")),
 )  # fmt: skip
