@@ -21,6 +21,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ from pratique.recorder.storage import Storage
 from pratique.recorder.tapes import TextMask
 from pratique.stores import Stores
 
+THREADS = 128
+"""For what blocks: stores, resolvers, documents. Made when they are needed; asyncio would have the cores and four."""
 CLIENTS_KNOWN = 1024
 """Clients whose masked values are remembered; the oldest is forgotten. A second net, so forgetting is safe."""
 
@@ -293,6 +296,7 @@ class Bundle:
     # --- while it runs ---
 
     async def running(self) -> None:
+        give_threads(asyncio.get_running_loop())
         owner = ctx.master
         period = owner.options.pratique_reload
         if period > 0:
@@ -326,6 +330,11 @@ def _recheck(state: Exchange) -> None:
     """INVARIANT: who or what was cut off while a request waited gets no credential. Raises Refused."""
     for recheck in state.rechecks:
         recheck()
+
+
+def give_threads(loop: asyncio.AbstractEventLoop) -> None:
+    """Asyncio has a few threads for all that blocks: names that a resolver does not find would hold up the stores."""
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, "pratique"))
 
 
 def _make_state(state: Path) -> None:

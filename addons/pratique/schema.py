@@ -62,6 +62,9 @@ def json_schema() -> dict[str, Any]:
     """Of one document of any kind."""
     structs = [Metadata, *SPECS.values()]
     references, components = msgspec.json.schema_components(structs, ref_template="#/$defs/{name}")
+    for component in components.values():
+        if "description" in component:  # Python 3.13 takes the indent off docstrings, 3.12 does not
+            component["description"] = inspect.cleandoc(component["description"])
     metadata, *specs = references
     return {
         "$schema": DRAFT,

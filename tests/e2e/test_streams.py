@@ -29,7 +29,7 @@ def casts(gateway: Gateway, marker: str) -> list[list[Any]]:
 def test_leaks_F1_a_value_split_over_writes_is_masked_in_exec_and_in_its_cast(
     real_gateway: Gateway, kubectl: Kubectl, request: pytest.FixtureRequest
 ) -> None:
-    marker = f"{kubectl.namespace}-{request.node.callspec.id}"
+    marker = f"split-{kubectl.namespace}-{request.node.callspec.id}"
     done = kubectl("exec", "box", "--", "sh", "-c", SPLIT, marker)
     assert (done.code, done.out) == (3, f"a {MASK} b\nCANARY={MASK}\n")
     (cast,) = eventually(lambda: casts(real_gateway, marker))

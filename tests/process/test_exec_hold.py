@@ -160,11 +160,12 @@ def ended(gateway: Gateway, marker: str) -> Any:
 
 
 def test_expired_it_is_told_so(gateway: Gateway) -> None:
+    before = len(gateway.seen("attach"))
     session = websocket(gateway, f"/api/v1/namespaces/payments/pods/{POD}/attach?stdout=true&stderr=true").finish()
     assert session.status["reason"] == "ApprovalExpired"
     assert b"for approval apr-" in session.output(2)
     assert session.closed == 1000
-    assert [one for one in gateway.seen("attach") if "stderr=true" in one.uri and POD in one.uri] == []
+    assert len(gateway.seen("attach")) == before
 
 
 def test_when_the_hold_ends_it_is_told_to_repeat_the_command(gateway: Gateway, alice: Reviewer) -> None:
@@ -402,7 +403,7 @@ def test_over_spdy_a_denial_is_a_status_also_for_streams_that_are_opened_late(
 @pytest.mark.parametrize("place", ["recorder-response", "recorder-tape", "tunnel-stdin"])
 def test_a_fault_on_the_way_to_the_wait_is_no_wait(gateway: Gateway, alice: Reviewer, place: str) -> None:
     """Not recorded: not answered. Not on the tape, or a bug in the tunnel: ended, and the request is not sent."""
-    session = WebSocketClient(gateway, shell("echo out", f"fault-{place}"), more=[KUBECTL])
+    session = WebSocketClient(gateway, shell(f"echo no-wait-{place}", f"fault-{place}"), more=[KUBECTL])
     if place == "recorder-response":
         assert session.code in {500, 503}
     else:
@@ -410,9 +411,9 @@ def test_a_fault_on_the_way_to_the_wait_is_no_wait(gateway: Gateway, alice: Revi
         session.send(f"\0fault-{place}".encode())
         session.finish()
         assert session.closed == (1000 if place == "recorder-tape" else None)
-    approval_id = alice.find(f"fault-{place}")
+    approval_id = alice.find(f"no-wait-{place}")
     wait_for(lambda: not alice.show(approval_id)["row"]["held"])
-    alice.decide(f"fault-{place}")
-    assert sent(gateway, f"fault-{place}") == []
+    alice.decide(f"no-wait-{place}")
+    assert sent(gateway, f"no-wait-{place}") == []
     assert b"secret-in-exception-CANARY" not in gateway.recorded()
     wait_for(lambda: gateway.call("GET", "/api/v1/namespaces").code == 200)

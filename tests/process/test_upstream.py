@@ -222,3 +222,16 @@ def test_no_door_shows_the_token(before_fake: Gateway, fake: FakeCluster) -> Non
     assert result.code == 500
     assert TOKEN not in str(result)
     assert TOKEN.encode() not in before_fake.recorded()
+
+
+def test_a_head_without_end_is_a_502(before_fake: Gateway, fake: FakeCluster) -> None:
+    def behave(cluster: FakeCluster, sock: socket.socket) -> None:
+        with cluster.tls(sock) as conn:
+            cluster.read_request(conn)
+            conn.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+            for _ in range(200):  # 12.5 MiB
+                conn.sendall(b"x" * 65536)
+
+    fake.behaviour = behave
+    is_status(before_fake.call("GET", LIST), 502)
+    still_serves(before_fake, fake)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mitmproxy import exceptions, options, optmanager
 from mitmproxy.tools import cmdline
@@ -60,7 +61,14 @@ async def _serve(arguments: list[str], where: workers.Place | None = None) -> in
     # A worker gets every signal twice: from the terminal and from the supervisor, which kills whoever takes too long.
     _stop_on_signals(owner, bundle.hurry if where is None else lambda: None)
     await owner.run()
+    asyncio.get_running_loop().set_exception_handler(_at_the_end)
     return 0
+
+
+def _at_the_end(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Connections that are still open are cancelled with the loop; asyncio 3.12 makes a traceback of each."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _translated(arguments: list[str]) -> list[str]:

@@ -28,6 +28,7 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RegisterHttpConnection,
 )
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
@@ -39,6 +40,8 @@ TIMED_OUT = "the cluster did not answer in time"
 """The message of a protocol error that means 504."""
 ASSUMED_STREAMS = 100
 """Of an HTTP/2 connection before its SETTINGS are read: what Go's client assumes (net/http `initialMaxConcurrentStreams`)."""
+MAX_ANSWER_HEAD = 10 << 20
+"""Bytes of status line and headers of an answer: what Go's clients take (net/http Transport.MaxResponseHeaderBytes)."""
 LOOK_SECONDS = 1.0
 """How often deadlines are looked at: one timer for a client connection, not one for each request."""
 SHORTEST_LOOK_SECONDS = 0.02
@@ -60,6 +63,20 @@ class _Due:
     connection: GetHttpConnection | None
 
 
+class LimitedHttp1Client(Http1Client):
+    """HTTP/1.1 towards the cluster; mitmproxy reads a head without end. HTTP/2 has a limit of its own."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        too_large = isinstance(event, events.DataReceived) and len(self.buf) > MAX_ANSWER_HEAD
+        if not too_large or self.stream_id is None:
+            yield from super().read_headers(event)
+            return
+        self.buf.maybe_extract_at_most(len(self.buf))
+        yield commands.CloseConnection(self.conn)
+        text = "the head of the cluster's answer is too large"
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, text, ErrorCode.GENERIC_SERVER_ERROR))
+
+
 class UpstreamConnection(layer.Layer):
     """One connection to the cluster, once TLS is established below it. As mitmproxy's `HttpClient`."""
 
@@ -68,7 +85,7 @@ class UpstreamConnection(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         error: str | None = yield commands.OpenConnection(self.context.server)
         if not error:
-            client = DrainingHttp2Client if self.context.server.alpn == b"h2" else Http1Client
+            client = DrainingHttp2Client if self.context.server.alpn == b"h2" else LimitedHttp1Client
             self.child_layer = client(self.context)
             self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]  # as mitmproxy does
             yield from self.child_layer.handle_event(event)
