@@ -63,7 +63,6 @@ from pratique.observing.logs import wants_json
 from pratique.observing.metrics import Readings
 from pratique.observing.readiness import Readiness
 from pratique.observing.watched import Parts, watch
-from pratique.playground.playground import Playground
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
@@ -193,7 +192,7 @@ class Bundle:
             probes=probes,
             outbox=stores.outbox(),
             links=Links(stores.link_key()),
-            playground=Playground(live.folder, state),
+            playground=_playground(live.folder, state) if owner.options.pratique_playground else None,
         )
         masking = Masking(lambda: live.current.masks, self._known_values)
         policy = Policy(lambda: live.current.policies, approvals, Lookups(own_calls), masking)
@@ -330,6 +329,12 @@ def _recheck(state: Exchange) -> None:
     """INVARIANT: who or what was cut off while a request waited gets no credential. Raises Refused."""
     for recheck in state.rechecks:
         recheck()
+
+
+def _playground(folder: Path, state: Path) -> Any:
+    from pratique.playground.playground import Playground  # noqa: PLC0415 - it loads the command line, for few gateways
+
+    return Playground(folder, state)
 
 
 def give_threads(loop: asyncio.AbstractEventLoop) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pratique.sandbox import certificates
 from pratique.sandbox.cluster import SandboxInfo
+from tests.process.gateway import free_port
 
 PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "h2load": "nghttp2-client"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -57,12 +58,6 @@ def programs() -> None:
 
 def _which(name: str) -> str:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin") or ""
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Nginx:

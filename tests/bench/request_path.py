@@ -20,7 +20,7 @@ import msgspec
 
 from tests.bench import load
 from tests.bench.meter import Meter
-from tests.process.gateway import Gateway
+from tests.process.gateway import Gateway, free_port
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 SECONDS, QUICK_SECONDS = 3.0, 1.0
@@ -80,7 +80,7 @@ def _pods(size: int) -> bytes:
 def _ways(folder: Path, cluster: load.Nginx, meter: Meter) -> Iterator[list[Way]]:
     with contextlib.ExitStack() as stack:
         ways = [Way(DIRECT, cluster.info.server, 0, {"Authorization": "Bearer upstream"})]
-        port = load.free_port()
+        port = free_port()
         bare = stack.enter_context(load.process(_bare(cluster, port, folder), port))
         ways.append(Way(BARE, f"https://127.0.0.1:{port}", bare.pid, {"Authorization": "Bearer upstream"}))
         for name, form in ((GATEWAY, "run"), (SCRIPT, "mitmdump")):
@@ -115,7 +115,7 @@ def _proxy(stack: contextlib.ExitStack, cluster: load.Nginx, folder: Path) -> Wa
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
     }  # fmt: skip
     (folder / "kubeconfig").write_bytes(msgspec.json.encode(config))
-    port = load.free_port()
+    port = free_port()
     command = [kubectl, "proxy", f"--port={port}", f"--kubeconfig={folder / 'kubeconfig'}"]
     running = stack.enter_context(load.process(command, port))
     return Way(PROXY, f"http://127.0.0.1:{port}", running.pid, {}, http2=False)

@@ -172,7 +172,7 @@ class Approvals:
             self._links,
             lambda: {approval_id for _, approval_id in self._held.values()},
             urlsplit(self._url).hostname or "",
-            self._playground if options.pratique_playground else None,
+            self._playground,
         )
         self._admin.serve(context, self._url)
         logger.warning("reviewers decide at %s/", self._url)
