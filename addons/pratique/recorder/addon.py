@@ -28,7 +28,7 @@ from pratique.recorder.events import StreamEvents
 from pratique.recorder.flowstate import Ends, Headers, Message, Server, flow_bytes
 from pratique.recorder.open_sessions import Key, OpenSessions
 from pratique.recorder.record import BODY_BYTES, Opened, Record, Stage
-from pratique.recorder.scrub import MAX_HEADERS, MAX_REMEMBERED, argv_of, scrub_header, scrub_refusal
+from pratique.recorder.scrub import argv_of, scrub_headers, scrub_refusal
 from pratique.recorder.spool import Spool
 from pratique.recorder.spool_tape import SpoolTape
 from pratique.recorder.tapes import ExecTape, ForwardTape, TextMask
@@ -333,18 +333,6 @@ def _address(address: tuple[Any, ...] | None) -> tuple[str, int]:
 
 
 def _headers(headers: http.Headers) -> Headers:
-    kept = [stored for name, value in headers.fields if (stored := _header(name, value)) is not None]
-    return kept[:MAX_HEADERS]
-
-
-def _header(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
-    return (_remembered if len(value) <= MAX_REMEMBERED else _scrubbed)(name, value)
-
-
-def _scrubbed(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
-    stored = scrub_header(name.decode("latin-1"), value.decode("latin-1"))
-    return None if stored is None else (name, stored.encode("utf-8", "replace"))
-
-
-_remembered = functools.lru_cache(1024)(_scrubbed)
-"""Most headers of a request are those of the one before."""
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
+    kept, _dropped = scrub_headers(pairs)
+    return [(name.encode("latin-1", "replace"), value.encode("utf-8", "replace")) for name, value in kept]
