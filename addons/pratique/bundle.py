@@ -224,7 +224,9 @@ class Bundle:
 
     def _known_values(self, client: str) -> KnownValues:
         """By client, not by connection: client-go reads on one connection and execs on another."""
-        known = self._known.setdefault(client, KnownValues())
+        known = self._known.get(client)
+        if known is None:
+            known = self._known[client] = KnownValues()
         self._known.move_to_end(client)
         while len(self._known) > CLIENTS_KNOWN:
             self._known.popitem(last=False)

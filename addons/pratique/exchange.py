@@ -25,7 +25,7 @@ from pratique.behalf import GATEWAY, Behalf
 from pratique.errors import PratiqueError, Refused
 from pratique.identity.impersonation import CallId, ImpersonatedAccount
 from pratique.kube import status
-from pratique.kube.canonical import CanonicalRequest, RawRequest
+from pratique.kube.canonical import CanonicalRequest, HeadRead, RawRequest
 from pratique.kube.forms import line_version
 from pratique.kube.rehearsal import Precondition
 
@@ -56,6 +56,8 @@ class Exchange:
     """Address that the request came from."""
     claims: dict[str, str] = field(default_factory=dict)
     """What the client says of itself (User-Agent …), escaped. Shown as claims; decides nothing."""
+    head_read: HeadRead | None = None
+    """The head as it was checked when it came; the policy need not read it again."""
     canonical: CanonicalRequest | None = None
     """As the client sent it: what is fingerprinted and shown."""
     sent: CanonicalRequest | None = None

@@ -20,8 +20,10 @@ MAY_IMPORT_MITMPROXY = {
     "exchange.py",
     "cli/run.py",
     "cli/web.py",
+    "launcher/connection.py",
     "launcher/dispatch.py",
     "launcher/master.py",
+    "launcher/messages.py",
     "interlock/connections.py",
     "interlock/early.py",
     "interlock/held.py",
@@ -30,6 +32,7 @@ MAY_IMPORT_MITMPROXY = {
     "interlock/layers.py",
     "interlock/opening.py",
     "interlock/refusals.py",
+    "interlock/together.py",
     "interlock/tunnel.py",
     "interlock/upstream.py",
 }

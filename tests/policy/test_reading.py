@@ -46,10 +46,10 @@ def test_what_is_read_slowly(headers: Any, size: int, slow: bool) -> None:
 
 def test_the_loop_goes_on_while_a_slow_body_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(addon, "canonicalise", lambda _: goes_on.wait(30))
+    monkeypatch.setattr(addon, "canonicalise", lambda *_: goes_on.wait(30))
 
     async def main() -> Any:
-        reading = asyncio.create_task(policy()._read(raw(b"a: b\n" * 1000)))
+        reading = asyncio.create_task(policy()._read(raw(b"a: b\n" * 1000), None))
         await asyncio.sleep(0)
         goes_on.set()
         return await reading
@@ -61,14 +61,14 @@ def test_what_is_read_in_a_thread_is_the_same_and_is_refused_the_same() -> None:
     small = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\ndata: {a: c}\n"
     read = policy()._read
     long = small + b"#" * 2000 + b"\n"
-    assert asyncio.run(read(raw(long))).document == asyncio.run(read(raw(small))).document
+    assert asyncio.run(read(raw(long), None)).document == asyncio.run(read(raw(small), None)).document
     for body in (b"a: [", b"a: [" + b" " * 2000):
         with pytest.raises(Refused, match="YAML"):
-            asyncio.run(read(raw(body)))
+            asyncio.run(read(raw(body), None))
 
 
 def test_what_stops_reads_nothing_more() -> None:
     stopped = policy()
     stopped.done()
     with pytest.raises(RuntimeError):  # the hook is guarded: a refusal
-        asyncio.run(stopped._read(raw(b"a: b\n" * 1000)))
+        asyncio.run(stopped._read(raw(b"a: b\n" * 1000), None))

@@ -49,7 +49,7 @@ def _path(args: tuple[Any, ...]) -> str:
     return ""
 
 
-_raise_at(identity_addon, "headers_only", "identity-requestheaders", _path)
+_raise_at(identity_addon, "read_head", "identity-requestheaders", _path)
 _raise_at(policy_addon, "canonicalise", "policy-request", _path)
 _raise_at(masking_addon, "refuse_oracles", "masking-request", _path)
 _raise_at(masking_addon.Masking, "_masker", "masking-responseheaders", _path)

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, http, tls
@@ -32,8 +33,8 @@ from pratique.identity.keyring import KeyRing
 from pratique.identity.limits import Rates, day_of, is_write, over_budget
 from pratique.identity.server import Server
 from pratique.identity.sources import Sources
-from pratique.identity.strip import strip_credentials
-from pratique.kube.canonical import headers_only
+from pratique.identity.strip import Header, is_credential, strip_credentials
+from pratique.kube.canonical import HeadRead, RawRequest, read_head
 
 logger = logging.getLogger("pratique")
 
@@ -98,13 +99,14 @@ class Identity:
         state = exchange(flow)
         state.started = time.time()
         raw = raw_request(flow)
-        flow.request.headers = http.Headers(strip_credentials(raw.headers))
+        kept = tuple(strip_credentials(raw.headers))
+        flow.request.headers = http.Headers(kept)
         if flow.is_replay:
             raise Refused(403, "Forbidden", "a replayed flow is not a client's request", rule="identity/replay")
         peer = self._peers.get(flow.client_conn)
         state.client, state.proof = await self._authenticator.authenticate(raw.headers, peer, state.started)
         self._rates.take(state.client.name, state.client.limits, time.monotonic())
-        headers_only(raw)
+        state.head_read = _head_read(raw, kept)
         state.rechecks.append(functools.partial(self.recheck, state))
         self._admit(state)
 
@@ -148,6 +150,16 @@ class Identity:
         name, state.admitted = state.admitted, ""
         if name:
             self._open[name] -= 1
+
+
+def _head_read(raw: RawRequest, kept: tuple[Header, ...]) -> HeadRead | None:
+    """Refused for a head that is refused. None where more than whole headers was taken off: it is read once more then."""
+    head = read_head(raw)
+    if not set(kept) <= set(raw.headers):
+        return None
+    for name in [name for name in head.headers if is_credential(name)]:
+        del head.headers[name]
+    return HeadRead(replace(raw, headers=kept), head)
 
 
 def _asking(data: tls.TlsData, made: SSL.Connection) -> SSL.Connection:
@@ -206,7 +218,9 @@ class Gate:
         headers = attach_credential(list(flow.request.headers.fields), state.verdict, credential, state.account)
         headers.append((b"Audit-ID", state.audit_id.encode()))
         flow.request.headers = http.Headers(headers)
-        flow.request.host, flow.request.port, flow.request.scheme = self._server.host, self._server.port, "https"
+        there = self._server.host, self._server.port, "https"
+        if (flow.request.host, flow.request.port, flow.request.scheme) != there:
+            flow.request.host, flow.request.port, flow.request.scheme = there
         flow.request.host_header = str(self._server).removeprefix("https://")
         state.cleared, state.sent_at = True, time.time()
 

@@ -69,6 +69,7 @@ class Interlock:
         self._server = server
         self._tls_server_name = tls_server_name
         self._required = required
+        self._required_ids = frozenset(map(id, required))  # they live as long as this: no other object has these
         self._finish = finish
         self._cleared: Counter[str] = Counter()
         self._streams: Counter[str] = Counter()
@@ -295,8 +296,7 @@ class Interlock:
             self._cleared[flow.client_conn.id] -= 1
 
     def _serves(self) -> bool:
-        chain = ctx.master.addons.chain
-        missing = [addon for addon in self._required if not any(entry is addon for entry in chain)]
+        missing = not self._required_ids.issubset(map(id, ctx.master.addons.chain))
         if missing:
             self.close("an addon was unloaded")
         return self._serving and not missing

@@ -42,6 +42,7 @@ from pratique.interlock.head import MAX_HEAD, check_head
 from pratique.interlock.held import AnswerUpgrade, HeldStream
 from pratique.interlock.http2 import Limits, StatusHttp2Server
 from pratique.interlock.refusals import error_response, status_code
+from pratique.interlock.together import together
 from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
 from pratique.interlock.upstream import Commands, Patience, UpstreamLayer
 
@@ -222,7 +223,7 @@ class StatusHttpLayer(UpstreamLayer):
         if self._broken:
             return
         try:
-            yield from self._handle(event)
+            yield from together(self._handle(event))
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing more is sent or shown
             self._broken = True
             logger.error("a connection failed and was closed: %s at %s", type(exc).__name__, place_of(exc))

@@ -11,7 +11,7 @@ two readings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from pratique.kube.attributes import RequestAttributes, Resolved, resolve
@@ -24,7 +24,7 @@ from pratique.kube.paths import canonical_path, check_target
 from pratique.kube.query import encode
 from pratique.kube.rules import RULES, quoted, refused
 
-__all__ = ["RULES", "CanonicalRequest", "RawRequest", "canonicalise", "headers_only"]
+__all__ = ["RULES", "CanonicalRequest", "Head", "HeadRead", "RawRequest", "canonicalise", "headers_only", "read_head"]
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -82,8 +82,8 @@ class CanonicalRequest:
         }
 
 
-class _Head(NamedTuple):
-    """Everything but the body."""
+class Head(NamedTuple):
+    """Everything but the body, checked."""
 
     method: str
     path: str
@@ -97,9 +97,23 @@ class _Head(NamedTuple):
     proxied: bool
 
 
-def canonicalise(raw: RawRequest) -> CanonicalRequest:
-    """The canonical form of a whole request. Refused, with a rule of RULES; nothing else is raised."""
-    head = _read_head(raw)
+class HeadRead(NamedTuple):
+    """A head that was read, and what it was read of, without credentials."""
+
+    request: RawRequest
+    head: Head
+
+    def fits(self, raw: RawRequest) -> bool:
+        """Whether it is the head of `raw`, byte for byte."""
+        return raw == replace(self.request, body=raw.body)
+
+
+def canonicalise(raw: RawRequest, read: HeadRead | None = None) -> CanonicalRequest:
+    """The canonical form of a whole request. Refused, with a rule of RULES; nothing else is raised.
+
+    `read`: its head, if that was read before; another request's counts for nothing.
+    """
+    head = read.head if read is not None and read.fits(raw) else read_head(raw)
     if len(raw.body) > BODY_BYTES:
         raise _too_large()
     if head.length is not None and head.length != len(raw.body):
@@ -115,10 +129,11 @@ def headers_only(raw: RawRequest) -> CanonicalRequest:
 
     The result is not to be forwarded. Refused.
     """
-    return _canonical(_read_head(raw), Body())
+    return _canonical(read_head(raw), Body())
 
 
-def _read_head(raw: RawRequest) -> _Head:
+def read_head(raw: RawRequest) -> Head:
+    """Every check that needs no body. Refused."""
     if raw.http_version not in HTTP_VERSIONS:
         raise refused(
             "line/version", f"unsupported protocol version {quoted(raw.http_version)}. Speak HTTP/1.1 or HTTP/2"
@@ -141,7 +156,7 @@ def _read_head(raw: RawRequest) -> _Head:
     parameters = canonical_parameters(resolved, proxied=proxied)
     media = _check_body_headers(method, headers, length, proxied=proxied)
     upgrade = read_upgrade(headers, method, attributes)
-    return _Head(method, path, encoded, resolved, parameters, headers, length, media, upgrade, proxied)
+    return Head(method, path, encoded, resolved, parameters, headers, length, media, upgrade, proxied)
 
 
 def _check_body_headers(method: str, headers: Headers, length: int | None, *, proxied: bool) -> str:
@@ -162,7 +177,7 @@ def _too_large() -> Exception:
     return refused("body/too-large", f"the body has more than {BODY_BYTES} bytes. Send a smaller object")
 
 
-def _read_body(head: _Head, raw: bytes) -> Body:
+def _read_body(head: Head, raw: bytes) -> Body:
     attributes = head.resolved.attributes
     if head.proxied:
         content_type = head.headers.get(b"content-type", [b""])[0]
@@ -178,12 +193,12 @@ def _takes_no_body(attributes: RequestAttributes) -> bool:
     return attributes.resource == "pods" and attributes.api_group == "" and attributes.subresource in {*_STREAMS, "log"}
 
 
-def _media(head: _Head) -> str:
+def _media(head: Head) -> str:
     """The media type, also where the headers did not announce a body (HTTP/2 has no length)."""
     return head.media or check_content_type(head.method, head.headers.get(b"content-type", [None])[0])
 
 
-def _canonical(head: _Head, body: Body) -> CanonicalRequest:
+def _canonical(head: Head, body: Body) -> CanonicalRequest:
     attributes = head.resolved.attributes
     options = head.parameters.options
     query = head.parameters.pairs

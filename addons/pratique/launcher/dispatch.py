@@ -7,6 +7,7 @@ run both side by side. One thing differs: a handler that is put on an addon afte
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import operator
@@ -16,6 +17,17 @@ from typing import Any
 from mitmproxy import addonmanager, exceptions, flow, hooks
 
 type Handler = Callable[..., Any]
+_UPDATE = hooks.UpdateHook([])
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in dataclasses.fields(kind))
+
+
+def arguments(event: hooks.Hook) -> list[Any]:
+    """As the hook's own `args`, which asks its class anew each time."""
+    return [getattr(event, name) for name in _names(type(event))]  # type: ignore[arg-type]  # a class has a hash
 
 
 class CachedDispatch(addonmanager.AddonManager):
@@ -28,11 +40,11 @@ class CachedDispatch(addonmanager.AddonManager):
 
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Calls the handlers in the order of the chain. An exception is logged and ends its addon's turn only."""
-        arguments = event.args()
+        found = arguments(event)
         for handlers in self._handlers(event):
             try:
                 for handler in handlers:
-                    result = handler(*arguments)
+                    result = handler(*found)
                     if result is not None and inspect.isawaitable(result):
                         await result
             except exceptions.AddonHalt:
@@ -43,12 +55,10 @@ class CachedDispatch(addonmanager.AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """A hook about a flow is followed by `update`, where somebody listens to that."""
-        message = event.args()[0]
+        message = arguments(event)[0]
         await self.trigger_event(event)
-        if isinstance(message, flow.Flow):
-            update = hooks.UpdateHook([message])
-            if self._handlers(update):
-                await self.trigger_event(update)
+        if isinstance(message, flow.Flow) and any(map(any, self._handlers(_UPDATE))):
+            await self.trigger_event(hooks.UpdateHook([message]))
 
     def _handlers(self, event: hooks.Hook) -> list[Iterable[Handler] | _Changing]:
         chain, seen = self.chain, self._resolved_for
@@ -72,9 +82,14 @@ class _Changing:
 
     def __init__(self, manager: CachedDispatch, addon: Any, event: hooks.Hook) -> None:
         self._manager, self._addon, self._event = manager, addon, event
+        self._childless: tuple[Handler, ...] | None = None
 
     def __iter__(self) -> Iterator[Handler]:
-        return (handler for _, handler in self._manager._iter_hooks(self._addon, self._event))  # noqa: SLF001 - a part of the manager
+        if self._addon.addons:
+            return (handler for _, handler in self._manager._iter_hooks(self._addon, self._event))  # noqa: SLF001 - a part of the manager
+        if self._childless is None:
+            self._childless = tuple(_resolved(self._manager, self._addon, self._event))
+        return iter(self._childless)
 
 
 def _resolved(manager: CachedDispatch, addon: Any, event: hooks.Hook) -> Iterator[Handler]:

@@ -23,6 +23,7 @@ from mitmproxy.addons import (
     tlsconfig,
 )
 
+from pratique.launcher import connection, messages
 from pratique.launcher.dispatch import CachedDispatch
 
 NEEDED = (
@@ -41,6 +42,8 @@ class GatewayMaster(master.Master):
 
     def __init__(self, opts: options.Options) -> None:
         super().__init__(opts)
+        connection.install()
+        messages.install()
         self._legacy_log_events.uninstall()
         self.addons = CachedDispatch(self)
         self._termlog_addon = termlog.TermLog()

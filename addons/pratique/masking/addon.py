@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from pratique.masking.writeback import about_lost_values, lost_values, refuse_ma
 
 MESSAGE_CHARACTERS = 1024
 """Of the cluster's words in a message of ours; the rest says nothing new."""
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 WORKER_BYTES = 1 << 18
 """Bodies above this are masked in a thread: 256 KiB take about 2 ms, and nobody else is served meanwhile."""
 ENDED = b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the gateway ended this watch: an event could not be masked","reason":"InternalError","code":500}}\n'
@@ -107,16 +108,11 @@ class Masking:
             return
         response, masker = flow.response, self._masker(state)
         upgrade = response.status_code == 101
+        fields = response.headers.fields
+        _check_headers(fields)
         # The framing headers stay until the body is known: mitmproxy reads it by them.
-        framing = [(n, v) for n, v in response.headers.fields if n.lower() in {b"content-length", b"transfer-encoding"}]
-        encoding = response.headers.get("content-encoding", "identity").lower()
-        if encoding not in {"", "identity"}:
-            raise MaskError(f"the cluster compressed its answer with `{encoding}` although it was not asked to")
-        if len(response.headers.get_all("content-type")) > 1:
-            raise MaskError(
-                "the cluster gave its answer two content types: clients would read one, and masks the other"
-            )
-        kept = response_headers(list(response.headers.fields), upgrade=upgrade, mask=masker.mask_text)
+        framing = [field for field in fields if field[0].lower() in _FRAMING]
+        kept = response_headers(fields, upgrade=upgrade, mask=masker.mask_text)
         response.headers = http.Headers([*kept, *framing])
         response.reason = status_codes.RESPONSES.get(response.status_code, "")  # the cluster's own could hold a value
         if upgrade:
@@ -164,7 +160,7 @@ class Masking:
 
     async def _mask(self, response: http.Response, state: Exchange) -> None:
         body = response.raw_content or b""
-        content_type = response.headers.get("content-type", "")
+        content_type = ", ".join(value.decode("latin-1") for value in _values(response.headers.fields, b"content-type"))
         masker, known = self._masker(state), self._known(state.client.name if state.client else "")
         if len(body) > WORKER_BYTES or known.stale:
             masked = await asyncio.to_thread(masker.mask_body, content_type, body)
@@ -172,20 +168,36 @@ class Masking:
             masked = masker.mask_body(content_type, body)
         if known.stale:  # before the client has them: streams of its do not wait for the index
             await asyncio.to_thread(known.index)
-        response.headers.pop("transfer-encoding", None)
         response.raw_content = masked.body
-        if response.status_code not in {204, 304} and not (state.canonical and state.canonical.method == "HEAD"):
-            response.headers["content-length"] = str(len(masked.body))
+        has_body = response.status_code not in {204, 304} and not (state.canonical and state.canonical.method == "HEAD")
+        replaced = _FRAMING if has_body else {b"transfer-encoding"}
+        fields = [field for field in response.headers.fields if field[0].lower() not in replaced]
+        if has_body:
+            fields.append((b"content-length", b"%d" % len(masked.body)))
         state.masked = dict(masked.hits)
         if masked.hits:
             rules = ", ".join(f"{count} by {rule}" for rule, count in sorted(masked.hits.items()))
-            response.headers.fields = (*response.headers.fields, warning(f"pratique masked values: {rules}"))
+            fields.append(warning(f"pratique masked values: {rules}"))
+        response.headers.fields = tuple(fields)
         state.shown = True
 
     def _masker(self, state: Exchange) -> Masker:
         if state.canonical is None or state.client is None:
             raise Refused(500, "InternalError", "no request is known for this response", rule="masking/request")
         return Masker(self._masks(), state.canonical.attributes, state.client.name, self._known(state.client.name))
+
+
+def _values(fields: Sequence[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for each, value in fields if each.lower() == name]
+
+
+def _check_headers(fields: Sequence[tuple[bytes, bytes]]) -> None:
+    """MaskError for an answer whose body would be read in two ways, or cannot be read."""
+    encoding = b", ".join(_values(fields, b"content-encoding")).lower().decode("latin-1")
+    if encoding not in {"", "identity"}:
+        raise MaskError(f"the cluster compressed its answer with `{encoding}` although it was not asked to")
+    if len(_values(fields, b"content-type")) > 1:
+        raise MaskError("the cluster gave its answer two content types: clients would read one, and masks the other")
 
 
 def _streams(state: Exchange) -> bool:

