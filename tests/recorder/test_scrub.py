@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pratique.recorder import scrub
 from pratique.recorder.argv import SCRUBBED
 from pratique.recorder.scrub import (
     HEADERS,
     MAX_HEADERS,
     MAX_VALUE,
+    argv_of,
     printable,
     scrub_header,
-    scrub_headers,
     scrub_path,
     scrub_query,
     scrub_refusal,
-    scrub_request,
+    stored_headers,
 )
 
 S = "S3CR3T-value"
@@ -34,7 +35,7 @@ def test_a_credential_header_is_stored_as_a_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["X-Anything", "Impersonate-Extra-x", "X-Forwarded-Access-Token", S])
 def test_an_unknown_header_is_not_even_named(name: str) -> None:
-    assert scrub_headers([(name, S), ("Accept", "*/*")]) == ((("Accept", "*/*"),), 1)
+    assert stored_headers([(name.encode(), S.encode()), (b"Accept", b"*/*")]) == ([(b"Accept", b"*/*")], 1)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_values_of_known_headers_are_examined_and_bounded() -> None:
     long = scrub_header("User-Agent", "a" * (MAX_VALUE + 1)) or ""
     assert long.startswith("a" * MAX_VALUE)
     assert long.endswith(f"({MAX_VALUE + 1} characters)")
-    kept, dropped = scrub_headers([("Accept", "x")] * (MAX_HEADERS + 2))
+    kept, dropped = stored_headers([(b"Accept", b"x")] * (MAX_HEADERS + 2))
     assert (len(kept), dropped) == (MAX_HEADERS, 2)
 
 
@@ -100,26 +101,33 @@ def test_a_path_stays_as_it_came_but_for_tokens_and_controls() -> None:
     assert printable("\ud800") == "\\ud800"
 
 
-def test_a_request_is_scrubbed_as_a_whole() -> None:
-    stored = scrub_request(
-        "POST",
-        "/api/v1/namespaces/a/pods/p/exec?command=sh&command=-c&command=mysql%20-pS3CR3T&stdin=true&t=S3CR3T",
-        [("Authorization", f"Bearer {S}"), ("X-Y", S), ("Kubectl-Command", "kubectl exec")],
-    )
-    assert "S3CR3T" not in repr(stored)
-    assert stored.argv == ("sh", "-c", f"mysql -p{SCRUBBED}")
-    assert stored.path == "/api/v1/namespaces/a/pods/p/exec"
-    assert stored.headers == (("Authorization", SCRUBBED), ("Kubectl-Command", "kubectl exec"))
-    assert stored.dropped_headers == 1
+def test_headers_are_stored_in_bytes_as_they_came() -> None:
+    came = [(b"Authorization", f"Bearer {S}".encode()), (b"X-Y", S.encode()), (b"Kubectl-Command", b"kubectl \xff")]
+    for _ in range(2):  # the second time they are remembered
+        kept, dropped = stored_headers(came)
+        assert kept == [(b"Authorization", SCRUBBED.encode()), (b"Kubectl-Command", "kubectl ÿ".encode())]
+        assert dropped == 1
 
 
-@given(st.text(max_size=60), st.lists(st.tuples(st.text(max_size=20), st.text(max_size=40)), max_size=5))
+def test_no_credential_is_remembered() -> None:
+    before = scrub._stored_remembered.cache_info().currsize
+    stored_headers([(name.encode(), b"Bearer never-seen-before") for name in scrub.CREDENTIAL_HEADERS])
+    stored_headers([(name.upper().encode(), b"Bearer never-seen-before") for name in scrub.CREDENTIAL_HEADERS])
+    assert scrub._stored_remembered.cache_info().currsize == before
+
+
+@given(st.text(max_size=60), st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=5))
 @settings(max_examples=200, deadline=None)
-def test_any_request_can_be_scrubbed_and_encoded(target: str, headers: list[tuple[str, str]]) -> None:
-    stored = scrub_request("GET", target, headers)
-    repr(stored).encode()
-    for text in (stored.path, stored.query, *stored.argv, *(value for _, value in stored.headers)):
+def test_any_request_can_be_scrubbed_and_encoded(target: str, headers: list[tuple[bytes, bytes]]) -> None:
+    path, _, query = target.partition("?")
+    for text in (scrub_path(path), scrub_query(query), *argv_of(query)):
         text.encode()
+    for _, value in stored_headers([*headers, (b"Accept", target.encode("utf-8", "surrogatepass"))])[0]:
+        value.decode()
+
+
+def test_the_command_of_an_exec_is_scrubbed() -> None:
+    assert argv_of("command=sh&command=-c&command=mysql%20-pS3CR3T&t=S3CR3T") == ("sh", "-c", f"mysql -p{SCRUBBED}")
 
 
 def test_a_refusal_that_quotes_the_client_is_stored_without_its_secrets() -> None:

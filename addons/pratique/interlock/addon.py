@@ -38,7 +38,7 @@ from pratique.kube.canonical import CanonicalRequest
 logger = logging.getLogger("pratique")
 RETRY_SECONDS = 1
 """For clients of a gateway that stops: another one serves them, or this one again in a moment."""
-SENT = "**sent**"
+SENT = b"**sent**"
 """What is left of the credential in a flow whose request has been sent: mitmweb shows flows."""
 TLS_HANDSHAKE = 0x16
 """First byte of a TLS record with a ClientHello (RFC 8446 5.1)."""
@@ -248,8 +248,8 @@ class Interlock:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Runs for the gateway's own answers too. A stream that masking did not set up is killed before its first byte."""
-        if "authorization" in flow.request.headers:
-            flow.request.headers["authorization"] = SENT  # nobody who looks at the flow needs the token any more
+        fields = flow.request.headers.fields  # nobody who looks at the flow needs the token any more
+        flow.request.headers.fields = tuple([(n, SENT if n.lower() == b"authorization" else v) for n, v in fields])
         state = find(flow)
         if state is None or (state.refusal is None and not state.cleared):
             kill(flow)

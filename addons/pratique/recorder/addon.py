@@ -28,7 +28,7 @@ from pratique.recorder.events import StreamEvents
 from pratique.recorder.flowstate import Ends, Headers, Message, Server, flow_bytes
 from pratique.recorder.open_sessions import Key, OpenSessions
 from pratique.recorder.record import BODY_BYTES, Opened, Record, Stage
-from pratique.recorder.scrub import argv_of, scrub_headers, scrub_refusal
+from pratique.recorder.scrub import argv_of, scrub_refusal, stored_headers
 from pratique.recorder.spool import Spool
 from pratique.recorder.spool_tape import SpoolTape
 from pratique.recorder.tapes import ExecTape, ForwardTape, TextMask
@@ -338,6 +338,5 @@ def _address(address: tuple[Any, ...] | None) -> tuple[str, int]:
 
 
 def _headers(headers: http.Headers) -> Headers:
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers.fields]
-    kept, _dropped = scrub_headers(pairs)
-    return [(name.encode("latin-1", "replace"), value.encode("utf-8", "replace")) for name, value in kept]
+    kept, _dropped = stored_headers(headers.fields)
+    return kept

@@ -9,6 +9,7 @@ out. Not here: what a flow means (`export`), where files are (`layout`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -199,11 +200,19 @@ def _encode_text(value: str) -> bytes:
 
 
 def _encode_items(value: Sequence[Any]) -> bytes:
-    return _pack(b"".join([encode(item) for item in value]), b"]")
+    parts = [_ENCODERS.get(type(item), encode)(item) for item in value]
+    return _pack(b"".join(parts), b"]")
 
 
 def _encode_mapping(value: Mapping[Any, Any]) -> bytes:
-    return _pack(b"".join([encode(part) for item in value.items() for part in item]), b"}")
+    parts: list[bytes] = []
+    for name, item in value.items():
+        parts += _name(name), _ENCODERS.get(type(item), encode)(item)
+    return _pack(b"".join(parts), b"}")
+
+
+_name = functools.lru_cache(256)(encode)
+"""The names in a flow are always the same."""
 
 
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {

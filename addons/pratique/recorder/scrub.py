@@ -11,7 +11,6 @@ import functools
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
@@ -89,18 +88,6 @@ _TERM = re.compile(r"(?P<key>[^=!]*)(?P<operator>==|!=|=)(?P<value>.*)", re.DOTA
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
-    """A request as it may be stored. `path` has no query; `argv` is the command of exec, else empty."""
-
-    method: str
-    path: str
-    query: str
-    headers: tuple[tuple[str, str], ...]
-    argv: tuple[str, ...]
-    dropped_headers: int
-
-
 def printable(text: str) -> str:
     """Control, bidi and invisible characters and lone surrogates as escapes, so that a log cannot be rewritten."""
     return _UNSAFE.sub(lambda hit: hit[0].encode("unicode_escape").decode(), text)
@@ -150,17 +137,29 @@ def scrub_header(name: str, value: str) -> str | None:
             return scrub_value(value)
 
 
-def scrub_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], int]:
+def stored_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], int]:
     """(headers to store, number of those left out). Names as they came, order kept; at most MAX_HEADERS."""
-    kept: list[tuple[str, str]] = []
+    kept: list[tuple[bytes, bytes]] = []
     dropped = 0
-    for name, value in headers:
-        scrubbed = scrub_header(name, value)
-        if scrubbed is None or len(kept) == MAX_HEADERS:
+    for name, value in fields:
+        if name.lower() in _CREDENTIALS:  # never remembered
+            stored: tuple[bytes, bytes] | None = (name, SCRUBBED.encode())
+        else:
+            stored = (_stored_remembered if len(value) <= MAX_REMEMBERED else _stored)(name, value)
+        if stored is None or len(kept) == MAX_HEADERS:
             dropped += 1
         else:
-            kept.append((name, scrubbed))
-    return tuple(kept), dropped
+            kept.append(stored)
+    return kept, dropped
+
+
+def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
+    found = scrub_header(name.decode("latin-1"), value.decode("latin-1"))
+    return None if found is None else (name, found.encode("utf-8", "replace"))
+
+
+_stored_remembered = functools.lru_cache(4096)(_stored)
+_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
 
 
 def _field_selector(value: str) -> str:
@@ -232,10 +231,3 @@ def _scrub_texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _scrub_texts(item) for name, item in value.items()}
     return [_scrub_texts(item) for item in value] if isinstance(value, list) else value
-
-
-def scrub_request(method: str, target: str, headers: Iterable[tuple[str, str]]) -> Scrubbed:
-    """Everything but the body. `target` is the request target, path and query, as sent."""
-    path, _, query = target.partition("?")
-    kept, dropped = scrub_headers(headers)
-    return Scrubbed(scrub_value(method), scrub_path(path), scrub_query(query), kept, argv_of(query), dropped)
