@@ -43,6 +43,26 @@ def test_only_what_a_reverse_proxy_needs_is_in_the_chain() -> None:
     assert manager is CachedDispatch
 
 
+def test_no_addon_of_mitmproxys_answers_a_request_but_ours() -> None:
+    """What is left of its own hooks with requests only takes something away."""
+
+    async def go() -> list[str]:
+        owner = GatewayMaster(options.Options())
+        try:
+            hooks = ("requestheaders", "request", "responseheaders", "response")
+            return [
+                f"{type(addon).__name__}.{hook}"
+                for addon in owner.addons.chain
+                for hook in hooks
+                if getattr(addon, hook, None)
+            ]
+        finally:
+            owner.addons.get("errorcheck").finish()
+            await owner.done()
+
+    assert asyncio.run(go()) == ["DisableH2C.request"]
+
+
 def test_every_option_of_mitmdump_is_known_so_that_the_dangerous_ones_are_refused_by_name() -> None:
     _, ours, _ = _made(GatewayMaster)
     _, theirs, _ = _made(DumpMaster, with_dumper=False)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.errors import FramingError
-from pratique.recorder.flowfile import MAX_DEPTH, MAX_RECORD_BYTES, Splitter, decode, encode, scan
+from pratique.recorder.flowfile import MAX_DEPTH, MAX_RECORD_BYTES, SLOT, Form, Splitter, decode, encode, scan
 from tests.recorder.support import flow
 
 FILE = flow(1) + flow(2, b"x" * 100) + flow(3)
@@ -30,6 +30,16 @@ def test_we_and_mitmproxy_read_what_the_other_writes(value: object) -> None:
     assert decode(encode(value)) == value
     assert tnetstring.loads(encode(value)) == value
     assert decode(tnetstring.dumps(value)) == value  # type: ignore[arg-type]
+
+
+@given(st.dictionaries(st.text(max_size=5), st.tuples(values, st.booleans()), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_a_form_that_is_filled_is_the_mapping(fields: dict[str, tuple[object, bool]]) -> None:
+    form = Form({name: SLOT if varies else value for name, (value, varies) in fields.items()})
+    given_values = [value for value, varies in fields.values() if varies]
+    assert form.fill(*given_values).data == encode({name: value for name, (value, _) in fields.items()})
+    with pytest.raises(ValueError, match="zip"):
+        form.fill(*given_values, None)
 
 
 def test_mitmproxy_reads_our_boundaries() -> None:

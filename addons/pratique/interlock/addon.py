@@ -192,8 +192,8 @@ class Interlock:
             options.pratique_connections,
         )
         patience = Patience(options.pratique_connect_timeout, _answer_timeout)
+        context.server.tls = True  # each connection to the cluster has a TLS layer of its own; none is made before
         stack = tunnel.LayerStack()
-        stack /= layers.ServerTLSLayer(context)
         if tls:
             stack /= layers.ClientTLSLayer(context)
         watch = Watch(self._tunnel_opened, self._tunnel_closed)

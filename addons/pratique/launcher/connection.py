@@ -73,6 +73,12 @@ class GatewayConnectionHandler(mode_servers.ProxyConnectionHandler):
     def _task(self, work: Any, name: str, *, keep: bool) -> asyncio.Task[Any]:
         return asyncio_utils.create_task(work, name=name, keep_ref=keep, client=self.client.peername)
 
+    async def drain_writers(self) -> None:
+        """As mitmproxy's, where anything waits to be written: mostly all has left already."""
+        writers = [io.writer for io in self.transports.values() if io.writer is not None]
+        if any(writer.is_closing() or writer.transport.get_write_buffer_size() for writer in writers):  # type: ignore[union-attr]  # TCP
+            await super().drain_writers()  # type: ignore[no-untyped-call]
+
     # --- hooks ---
 
     def _start_hook(self, hook: commands.StartHook, waiting: collections.deque[events.Event]) -> None:

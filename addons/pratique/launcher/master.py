@@ -37,6 +37,12 @@ NEEDED = (
 )
 
 
+class TlsConfig(tlsconfig.TlsConfig):
+    """Answers no request: mitmproxy's serves a list of its revoked certificates to whoever knows the path."""
+
+    request = None  # type: ignore[assignment]  # a hook that is not there
+
+
 class GatewayMaster(master.Master):
     """Needs a running event loop, as mitmproxy's."""
 
@@ -54,7 +60,9 @@ class GatewayMaster(master.Master):
         needed = list[Any]()
         loader = addonmanager.Loader(self)
         for addon in (*addons.default_addons(), keepserving.KeepServing(), readfile.ReadFileStdin()):
-            if isinstance(addon, NEEDED):
+            if isinstance(addon, tlsconfig.TlsConfig):
+                needed.append(TlsConfig())
+            elif isinstance(addon, NEEDED):
                 needed.append(addon)
             elif load := getattr(addon, "load", None):
                 load(loader)

@@ -14,7 +14,8 @@ from typing import Any
 
 from mitmproxy import http
 
-mitmproxy_check = http.MessageData.__post_init__
+mitmproxy_check: Any = getattr(http.MessageData, "__post_init__", None)
+"""None under `python -O`: mitmproxy then checks nothing."""
 
 
 @functools.cache
@@ -31,10 +32,11 @@ def check(message: http.MessageData) -> None:
     """As mitmproxy's. Raises TypeError."""
     for name, types in expected(type(message)):
         if not isinstance(getattr(message, name), types):
-            mitmproxy_check(message)  # type: ignore[no-untyped-call]
+            mitmproxy_check(message)
             return
 
 
 def install() -> None:
     """For every message of this process from now on."""
-    http.MessageData.__post_init__ = check  # type: ignore[method-assign]  # the same check
+    if mitmproxy_check is not None:
+        http.MessageData.__post_init__ = check  # type: ignore[method-assign]  # the same check

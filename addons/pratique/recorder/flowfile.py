@@ -9,7 +9,6 @@ out. Not here: what a flow means (`export`), where files are (`layout`).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +183,9 @@ class Encoded:
     data: bytes
 
 
+SLOT = object()
+
+
 def encode(value: Any) -> bytes:
     """One record of None, bool, int, float, bytes, str, list, tuple, dict, Encoded. TypeError for anything else."""
     kind = type(value)
@@ -193,6 +195,27 @@ def encode(value: Any) -> bytes:
     if encoder is None:
         raise TypeError(f"{type(value).__name__} cannot stand in a flow record")
     return encoder(value)
+
+
+class Form:
+    """A mapping of which most is always the same: names and what stands for itself are encoded once.
+
+    `SLOT` stands for a value that `fill` is given, in this order.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fixed = [b""]
+        for name, value in fields.items():
+            self._fixed[-1] += encode(name) + (b"" if value is SLOT else encode(value))
+            if value is SLOT:
+                self._fixed.append(b"")
+
+    def fill(self, *values: Any) -> Encoded:
+        """ValueError where there are more or fewer values than slots."""
+        parts = [self._fixed[0]]
+        for value, fixed in zip(values, self._fixed[1:], strict=True):
+            parts += _ENCODERS.get(type(value), encode)(value), fixed
+        return Encoded(_pack(b"".join(parts), b"}"))
 
 
 def _encode_text(value: str) -> bytes:
@@ -205,14 +228,8 @@ def _encode_items(value: Sequence[Any]) -> bytes:
 
 
 def _encode_mapping(value: Mapping[Any, Any]) -> bytes:
-    parts: list[bytes] = []
-    for name, item in value.items():
-        parts += _name(name), _ENCODERS.get(type(item), encode)(item)
+    parts = [_ENCODERS.get(type(part), encode)(part) for item in value.items() for part in item]
     return _pack(b"".join(parts), b"}")
-
-
-_name = functools.lru_cache(256)(encode)
-"""The names in a flow are always the same."""
 
 
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {

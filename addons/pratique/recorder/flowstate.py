@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pratique.recorder.flowfile import Encoded, encode
+from pratique.recorder.flowfile import SLOT, Encoded, Form, encode
 from pratique.recorder.record import Record, Stage, comment, marker
 
 FLOW_FORMAT = 21
@@ -85,57 +85,61 @@ def flow_id(record: Record) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record.flow}/{record.stage}"))
 
 
+_FLOW = Form({
+    "version": FLOW_FORMAT, "type": "http", "id": SLOT, "error": SLOT, "client_conn": SLOT, "server_conn": SLOT,
+    "intercepted": False, "is_replay": None, "marked": SLOT, "comment": SLOT, "metadata": SLOT,
+    "timestamp_created": SLOT, "backup": None, "websocket": None, "request": SLOT, "response": SLOT,
+})  # fmt: skip
+_REQUEST = Form({
+    "host": SLOT, "port": SLOT, "method": SLOT, "scheme": SLOT, "authority": b"", "path": SLOT,
+    "http_version": b"HTTP/1.1", "headers": SLOT, "content": SLOT, "trailers": None, "timestamp_start": SLOT,
+    "timestamp_end": SLOT,
+})  # fmt: skip
+_RESPONSE = Form({
+    "status_code": SLOT, "reason": b"", "http_version": b"HTTP/1.1", "headers": SLOT, "content": SLOT, "trailers": None,
+    "timestamp_start": SLOT, "timestamp_end": SLOT,
+})  # fmt: skip
+_METADATA = Form({
+    "pratique.flow": SLOT, "pratique.audit_id": SLOT, "pratique.client": SLOT, "pratique.verdict": SLOT,
+    "pratique.rules": SLOT, "pratique.masks": SLOT, "pratique.stage": SLOT,
+})  # fmt: skip
+
+
 def flow_bytes(record: Record, ends: Ends, server: Server, request: Message, response: Message | None) -> bytes:
     """The record of a flow file."""
     target = record.path + (f"?{record.query}" if record.query else "")
-    return encode(
-        {
-            "version": FLOW_FORMAT,
-            "type": "http",
-            "id": flow_id(record),
-            "error": {"msg": record.note, "timestamp": record.ended} if record.note else None,
-            "client_conn": _client(ends),
-            "server_conn": _server((server.host, server.port)),
-            "intercepted": False,
-            "is_replay": None,
-            "marked": marker(record),
-            "comment": comment(record),
-            "metadata": _metadata(record),
-            "timestamp_created": record.started,
-            "backup": None,
-            "websocket": None,
-            "request": {
-                "host": server.host,
-                "port": server.port,
-                "method": record.method.encode(),
-                "scheme": server.scheme,
-                "authority": b"",
-                "path": target.encode("utf-8", "surrogateescape"),
-                **_message(request),
-            },
-            "response": {"status_code": record.status, "reason": b"", **_message(response)} if response else None,
-        }
+    return _FLOW.fill(
+        flow_id(record),
+        {"msg": record.note, "timestamp": record.ended} if record.note else None,
+        _client(ends),
+        _server((server.host, server.port)),
+        marker(record),
+        comment(record),
+        _metadata(record),
+        record.started,
+        _REQUEST.fill(
+            server.host,
+            server.port,
+            record.method.encode(),
+            server.scheme,
+            target.encode("utf-8", "surrogateescape"),
+            *_message(request),
+        ),
+        _RESPONSE.fill(record.status, *_message(response)) if response else None,
+    ).data
+
+
+def _message(message: Message) -> tuple[Headers, bytes, float, float | None]:
+    return message.headers, message.content, message.began, message.ended
+
+
+def _metadata(record: Record) -> Encoded:
+    return _METADATA.fill(
+        record.flow,
+        record.audit_id,
+        record.client,
+        record.verdict,
+        ",".join(record.rules),
+        ",".join(record.masks),
+        str(record.stage),
     )
-
-
-def _message(message: Message) -> dict[str, object]:
-    return {
-        "http_version": b"HTTP/1.1",
-        "headers": message.headers,
-        "content": message.content,
-        "trailers": None,
-        "timestamp_start": message.began,
-        "timestamp_end": message.ended,
-    }
-
-
-def _metadata(record: Record) -> dict[str, str]:
-    return {
-        "pratique.flow": record.flow,
-        "pratique.audit_id": record.audit_id,
-        "pratique.client": record.client,
-        "pratique.verdict": record.verdict,
-        "pratique.rules": ",".join(record.rules),
-        "pratique.masks": ",".join(record.masks),
-        "pratique.stage": str(record.stage),
-    }

@@ -84,6 +84,11 @@ FIELD_KEYS = frozenset({
 _SUBPROTOCOL = re.compile(
     r"(?:v[1-5]\.)?(?:base64\.)?channel\.k8s\.io|SPDY/3\.1\+portforward\.k8s\.io|portforward\.k8s\.io"
 )
+_PLAIN = re.compile(
+    r"[0-9]{1,12}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"
+)
+"""Sizes, Audit-IDs and dates: other ones in every message, so not worth remembering, and nothing in them is scrubbed."""
 _TERM = re.compile(r"(?P<key>[^=!]*)(?P<operator>==|!=|=)(?P<value>.*)", re.DOTALL)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -134,7 +139,7 @@ def scrub_header(name: str, value: str) -> str | None:
         case "location":
             return _location(value)
         case _:
-            return scrub_value(value)
+            return value if _PLAIN.fullmatch(value) else scrub_value(value)
 
 
 def stored_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], int]:
@@ -142,10 +147,8 @@ def stored_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[by
     kept: list[tuple[bytes, bytes]] = []
     dropped = 0
     for name, value in fields:
-        if name.lower() in _CREDENTIALS:  # never remembered
-            stored: tuple[bytes, bytes] | None = (name, SCRUBBED.encode())
-        else:
-            stored = (_stored_remembered if len(value) <= MAX_REMEMBERED else _stored)(name, value)
+        remembered = name.lower() not in _NOT_REMEMBERED and len(value) <= MAX_REMEMBERED
+        stored = (_stored_remembered if remembered else _stored)(name, value)
         if stored is None or len(kept) == MAX_HEADERS:
             dropped += 1
         else:
@@ -159,7 +162,8 @@ def _stored(name: bytes, value: bytes) -> tuple[bytes, bytes] | None:
 
 
 _stored_remembered = functools.lru_cache(4096)(_stored)
-_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
+_NOT_REMEMBERED = frozenset(name.encode() for name in CREDENTIAL_HEADERS) | {b"audit-id", b"date", b"content-length"}
+"""No credential is, and nothing that is another one in every message."""
 
 
 def _field_selector(value: str) -> str:
@@ -185,6 +189,8 @@ def scrub_query(query: str) -> str:
 
     `command` parameters are scrubbed as one argv, `fieldSelector` term by term. Order is kept.
     """
+    if not query:
+        return ""
     pairs = [_pair(item) for item in query.split("&") if item]
     argv = iter(scrub_argv([value for name, value in pairs if name == "command"]))
     return "&".join(_parameter(name, next(argv) if name == "command" else value) for name, value in pairs)
@@ -213,6 +219,8 @@ def scrub_path(path: str) -> str:
 
 def argv_of(query: str) -> tuple[str, ...]:
     """The `command` parameters of an exec request, scrubbed."""
+    if not query:
+        return ()
     values = [value for name, value in map(_pair, query.split("&")) if name == "command"]
     return tuple(scrub_value(argument) for argument in scrub_argv(values))
 
