@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import types
 from typing import Any
 
@@ -166,6 +167,18 @@ def test_a_hook_whose_manager_fails_is_told_and_never_completed() -> None:
 
 async def _fails(_hook: Any) -> None:
     raise ValueError
+
+
+def test_only_what_is_heard_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def go() -> None:
+        handler = _handler(GatewayConnectionHandler, [], ())
+        del handler.log
+        handler.log("client connect")
+        handler.log("a handshake failed", logging.WARNING)
+
+    with caplog.at_level(logging.DEBUG, server.logger.name):
+        asyncio.run(go())
+    assert caplog.messages == ["a handshake failed"]
 
 
 def test_what_no_layer_may_say_is_an_error() -> None:

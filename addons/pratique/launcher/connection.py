@@ -79,6 +79,11 @@ class GatewayConnectionHandler(mode_servers.ProxyConnectionHandler):
         if any(writer.is_closing() or writer.transport.get_write_buffer_size() for writer in writers):  # type: ignore[union-attr]  # TCP
             await super().drain_writers()  # type: ignore[no-untyped-call]
 
+    def log(self, message: str, level: int = logging.INFO, exc_info: Any = None) -> None:
+        """Below WARNING nothing of it is heard (`interlock.quiet`), so no record is made."""
+        if level >= logging.WARNING:
+            super().log(message, level, exc_info)
+
     # --- hooks ---
 
     def _start_hook(self, hook: commands.StartHook, waiting: collections.deque[events.Event]) -> None:
