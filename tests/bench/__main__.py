@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME…] [--json FILE] [--quick] [--minutes N] [--list]`."""
+"""`python -m tests.bench [NAME…] [--json FILE] [--quick] [--minutes N] [--list] [--update-baseline]`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pkgutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rich.console import Console
 
 from tests import bench
-from tests.bench import meter, report
+from tests.bench import baseline, meter, report
 
-RUNNER = {"__main__", "load", "meter", "mix", "report"}
+RUNNER = {"__main__", "baseline", "load", "meter", "mix", "report"}
 
 
 def names() -> list[str]:
@@ -37,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="benches to run; none: all")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="also write the figures to FILE (- for standard output)"
+    )
+    parser.add_argument(
+        "--update-baseline",
+        action="store_true",
+        help="put the figures into tests/bench/baseline.json, which later runs show beside theirs",
     )
     parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works; figures mean nothing")
     parser.add_argument(
@@ -61,19 +67,24 @@ def main(arguments: list[str] | None = None) -> int:
         for name in known:
             console.print(f"[bold]{name}[/]  {summary(load(name))}", markup=True)
         return 0
+    if given.quick and given.update_baseline:
+        parser.error("figures of --quick mean nothing, so they are no baseline")
     results = [_run(console, name, given) for name in given.names or known]
+    if given.update_baseline:
+        baseline.update(results, report.machine())
     if given.json is not None:
         text = json.dumps({"machine": report.machine(), "benches": results}, indent=2, ensure_ascii=False) + "\n"
         sys.stdout.write(text) if to_standard_output else given.json.write_text(text)
     return 0
 
 
-def _run(console: Console, name: str, given: argparse.Namespace) -> dict[str, object]:
+def _run(console: Console, name: str, given: argparse.Namespace) -> dict[str, Any]:
     module = load(name)
     measured = meter.Meter(given.quick, minutes=given.minutes)
     with console.status(f"{name}: measuring"):
         module.run(measured)
-    report.show(console, name, summary(module), measured)
+    known = {} if given.quick else baseline.rows_of(baseline.read(), name)
+    report.show(console, name, summary(module), measured, known)
     return report.as_json(name, summary(module), measured)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.baseline import Rows
 from tests.bench.meter import Meter, Row
 
 
@@ -48,11 +50,11 @@ def _row_json(meter: Meter, row: Row) -> dict[str, Any]:
     }
 
 
-def show(console: Console, name: str, summary: str, meter: Meter) -> None:
-    """Ratios first: they survive another machine, the medians do not."""
+def show(console: Console, name: str, summary: str, meter: Meter, known: Rows | None = None) -> None:
+    """Ratios first: they survive another machine, the medians do not. `known`: of the committed baseline."""
     table = Table(title=f"{name}: {summary}", title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("case")
-    for heading in ("ratio", "median", "p10 to p90", "budget"):
+    for heading in ("ratio", "median", "p10 to p90", "budget", *(["baseline"] if known else [])):
         table.add_column(heading, justify="right")
     for row in meter.rows:
         ratio = meter.ratio(row)
@@ -63,11 +65,19 @@ def show(console: Console, name: str, summary: str, meter: Meter) -> None:
             f"{_figure(row.median)} {row.unit}",
             f"{_figure(low)} to {_figure(high)}",
             _budget(row),
+            *([_baseline(known.get(row.name))] if known else []),
         )
     console.print(table)
     for note in meter.notes:
         console.print(f"  {note}", style="dim", markup=False)
     console.print()
+
+
+def _baseline(row: Mapping[str, Any] | None) -> str:
+    """The ratio, or the median where there is none."""
+    if row is None:
+        return ""
+    return f"{_figure(row['median'])} {row['unit']}" if row["ratio"] is None else f"{_figure(row['ratio'])}×"
 
 
 def _budget(row: Row) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import time
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from rich.console import Console
 
 from tests.bench import __main__ as runner
-from tests.bench import report
+from tests.bench import baseline, report
 from tests.bench.meter import ROUNDS, SOAK_MINUTES, Meter
 from tests.bench.mix import Tally, is_refused
 from tests.bench.soak import slope
@@ -87,6 +88,41 @@ def test_the_table_has_the_ratio_first_and_json_has_the_same_figures() -> None:
     shown = report.as_json("name", "what", meter)
     assert shown["rows"][1] | {"samples": 1} == json.loads(json.dumps(shown["rows"][1]))
     assert (shown["rows"][1]["ratio"], shown["rows"][1]["against"]) == (2.5, "base")
+
+
+def test_figures_are_shown_beside_those_of_the_baseline(tmp_path: Path) -> None:
+    file, meter = tmp_path / "baseline.json", Meter()
+    assert baseline.read(file) == {"benches": []}
+    meter.add("base", [2.0], "ms")
+    meter.add("other", [5.0], "ms", against="base")
+    baseline.update([report.as_json("b", "what", meter), report.as_json("c", "what", Meter())], {"cores": 2}, file)
+    meter.rows[1] = meter.add("other", [7.0], "ms", against="base")
+    baseline.update([report.as_json("a", "what", meter)], {"cores": 8}, file)  # the others stay
+    assert [(each["bench"], each["machine"]["cores"]) for each in baseline.read(file)["benches"]] == [
+        ("a", 8),
+        ("b", 2),
+        ("c", 2),
+    ]
+    meter.add("new", [1.0], "ms")
+    out = io.StringIO()
+    report.show(Console(file=out, width=100), "b", "what", meter, baseline.rows_of(baseline.read(file), "b"))
+    heading, base, other, *_ = (line.split() for line in out.getvalue().splitlines()[1:])
+    assert (heading[-1], base[-2:], other[-1]) == ("baseline", ["2", "ms"], "2.5×")
+
+
+def test_quick_figures_are_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        runner.main(["policy", "--quick", "--update-baseline"])
+    assert "mean nothing" in capsys.readouterr().err
+
+
+def test_the_committed_baseline_is_of_benches_that_exist() -> None:
+    known = baseline.read()["benches"]
+    assert known
+    for each in known:
+        assert each["bench"] in runner.names()
+        assert not each["quick"]
+        assert each["rows"]
 
 
 def test_json_goes_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
