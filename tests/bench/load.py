@@ -120,6 +120,12 @@ def cpu(*pids: int) -> float:
     return total / TICKS
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children (Linux)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [pid, *map(int, children.split())]
+
+
 def memory(pid: int, what: str = "VmRSS") -> float:
     """MiB of a process: `VmRSS` now, `VmHWM` at most."""
     text = Path(f"/proc/{pid}/status").read_text()

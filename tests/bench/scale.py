@@ -1,7 +1,8 @@
 """What grows with its number: worker processes, rules, idle watches, and 250 watches beside requests on one connection.
 
 Requests a second of workers are those of wrk over HTTP/1.1 with nginx as the cluster; on a machine whose cores wrk and nginx
-need too, the ratio says more of the machine than of the workers. Watches are those of the sandbox, on HTTP/2.
+need too, the ratio says more of the machine than of the workers: what a request costs them does not depend on that. Watches are
+those of the sandbox, on HTTP/2.
 """
 
 from __future__ import annotations
@@ -64,12 +65,15 @@ def _workers(meter: Meter, folder: Path) -> None:
     load.programs()
     cluster = load.Nginx(folder / "nginx", {PATH: POD})
     rates: dict[int, list[float]] = {count: [] for count in WORKERS}
+    costs: dict[int, list[float]] = {count: [] for count in WORKERS}
     try:
         with contextlib.ExitStack() as stack:
             gateways = {count: stack.enter_context(_serving(folder, cluster, count)) for count in WORKERS}
             for number in range(QUICK_ROUNDS if meter.quick else ROUNDS):
                 for count in WORKERS if number % 2 == 0 else reversed(WORKERS):
-                    rates[count].append(_rate(gateways[count], QUICK_SECONDS if meter.quick else SECONDS))
+                    rate, cost = _rate(gateways[count], QUICK_SECONDS if meter.quick else SECONDS)
+                    rates[count].append(rate)
+                    costs[count].append(cost)
     finally:
         cluster.close()
     one = f"requests a second, {WORKERS[0]} worker"
@@ -78,6 +82,10 @@ def _workers(meter: Meter, folder: Path) -> None:
         meter.add(f"requests a second, {count} workers", rates[count], "1/s", against=one, smaller_is_better=False)
         ratios = [more / less for more, less in zip(rates[count], rates[WORKERS[0]], strict=True)]
         meter.add(f"{count} workers, of one", ratios, "x", budget=WORKERS_GOAL, smaller_is_better=False)
+    for count in WORKERS:
+        base = "" if count == WORKERS[0] else f"CPU of a request, {WORKERS[0]} worker"
+        name = f"CPU of a request, {count} worker{'s' if count > 1 else ''}"
+        meter.add(name, costs[count], "ms", against=base)
     meter.note(f"wrk and nginx share {os.cpu_count()} cores with the workers")
 
 
@@ -92,12 +100,15 @@ def _serving(folder: Path, cluster: load.Nginx, count: int) -> Iterator[Gateway]
         gateway.stop()
 
 
-def _rate(gateway: Gateway, seconds: float) -> float:
+def _rate(gateway: Gateway, seconds: float) -> tuple[float, float]:
+    """Requests a second, and what each costs the gateway's processes, in ms of CPU."""
+    before = load.cpu(*load.family(gateway.pid))
     headers = {"Authorization": f"Bearer {gateway.keys['agent']}"}
     seen = load.wrk(f"https://127.0.0.1:{gateway.port}{PATH}", seconds, CONNECTIONS, headers)
     if seen.failed or not seen.requests:
         raise SystemExit(f"bench: {seen.failed} of {seen.requests} requests failed")
-    return seen.requests / seen.seconds
+    spent = load.cpu(*load.family(gateway.pid)) - before
+    return seen.requests / seen.seconds, spent / seen.requests * 1e3
 
 
 def _watches(meter: Meter, folder: Path) -> None:
