@@ -44,7 +44,7 @@ from pratique.interlock.http2 import Limits, StatusHttp2Server
 from pratique.interlock.refusals import error_response, status_code
 from pratique.interlock.together import together
 from pratique.interlock.tunnel import EndStreams, TunnelLayer, Watch
-from pratique.interlock.upstream import Commands, Patience, UpstreamLayer
+from pratique.interlock.upstream import Commands, Patience, UpstreamLayer, fork
 
 logger = logging.getLogger("pratique")
 
@@ -114,8 +114,13 @@ class LimitedHttpStream(HeldStream):
     """One request. `limits`, `left` and `watch` are set by the layer that makes it."""
 
     limits: Limits
+    _sizes: dict[bool, int]
     switched = False
     """The cluster has answered 101, so its connection serves no other request."""
+
+    def __init__(self, ctx: context.Context, stream_id: int) -> None:
+        super().__init__(ctx, stream_id)
+        self._sizes = {}
 
     def make_server_connection(self) -> Commands:
         """INVARIANT: nothing is sent for a client that left while the connection was made."""
@@ -180,15 +185,21 @@ class LimitedHttpStream(HeldStream):
     def check_body_size(self, request: bool) -> Commands:  # noqa: FBT001 - mitmproxy's signature
         limit = self.limits.request if request else self.limits.response
         buffered = len(self.request_body_buf if request else self.response_body_buf)
-        try:
-            announced = http1.expected_http_body_size(self.flow.request, None if request else self.flow.response)
-        except ValueError:
-            announced = None
         streamed = not request and self.flow.response is not None and self.flow.response.stream
-        if streamed or max(buffered, announced or 0) <= limit or (not request and self._will_stream()):
+        if streamed or (not request and self._will_stream()) or max(buffered, self._announced(request)) <= limit:
             return False
         yield from self._too_large(request)
         return True
+
+    def _announced(self, request: bool) -> int:  # noqa: FBT001 - as above
+        """Bytes; 0 where none are announced. Read once: the head does not change."""
+        if request not in self._sizes:
+            try:
+                size = http1.expected_http_body_size(self.flow.request, None if request else self.flow.response)
+            except ValueError:
+                size = None
+            self._sizes[request] = max(size or 0, 0)
+        return self._sizes[request]
 
     def _will_stream(self) -> bool:
         """Response headers are not judged yet: the `responseheaders` hook decides whether the body streams."""
@@ -236,7 +247,7 @@ class StatusHttpLayer(UpstreamLayer):
 
     def _handle(self, event: events.Event) -> Commands:
         if isinstance(event, events.Start):
-            ctx = self.context.fork()
+            ctx = fork(self.context)
             multiplexes = self.context.client.alpn == b"h2"
             server = StatusHttp2Server(ctx, self._limits) if multiplexes else StatusHttp1Server(ctx)
             self.connections.setdefault(self.context.client, server)
@@ -251,7 +262,7 @@ class StatusHttpLayer(UpstreamLayer):
             yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> Commands:
-        stream = LimitedHttpStream(self.context.fork(), stream_id)
+        stream = LimitedHttpStream(fork(self.context), stream_id)
         stream.limits, stream.left, stream.watch = self._limits, self._left, self._watch
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())

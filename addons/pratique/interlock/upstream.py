@@ -63,6 +63,14 @@ class _Due:
     connection: GetHttpConnection | None
 
 
+def fork(ctx: context.Context) -> context.Context:
+    """As `Context.fork`, without the connection that is made there for nobody."""
+    made = object.__new__(context.Context)
+    vars(made).update(vars(ctx))
+    made.layers = ctx.layers.copy()
+    return made
+
+
 class LimitedHttp1Client(Http1Client):
     """HTTP/1.1 towards the cluster; mitmproxy reads a head without end. HTTP/2 has a limit of its own."""
 
@@ -127,7 +135,7 @@ class UpstreamLayer(HttpLayer):
             yield from self._give(event, connection, None)
 
     def _connect(self, event: GetHttpConnection) -> Commands:
-        ctx = self.context.fork()
+        ctx = fork(self.context)
         ctx.server = Server(address=event.address, transport_protocol="tcp")
         ctx.server.sni = self.context.server.sni or event.address[0]
         stack = tunnel.LayerStack()
