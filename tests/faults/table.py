@@ -61,6 +61,7 @@ ROWS = (
     # --- the process and its machine ---
     Row("clock-jump", "100 days ahead, 10 days back", "no approval outlives its time, requests are served", of_the_process.clock_jumps),
     Row("enospc", "the disk is full, before and while an answer is recorded", "503, nothing sent or nothing shown", (f"{FAULTS}::test_a_full_disk_refuses_before_anything_is_forwarded", f"{FAULTS}::test_a_disk_that_fills_up_while_an_answer_is_recorded_shows_nothing")),
+    Row("log-full", "the disk that the log is written to is full", "lines are lost, everything is served", (f"{FAULTS}::test_a_log_whose_disk_is_full_does_not_end_the_gateway",)),
     Row("emfile", "no file descriptor is left", "an error or an end, nothing sent; then served", of_the_process.no_descriptors),
     Row("sigstop", "stopped for longer than a deadline, and continued", "each is answered once, or with 504", of_the_process.stopped),
     Row("sigkill", "killed at work", "what a client has seen is in the files", ("tests/process/test_kills.py::test_after_kill_nine_every_finished_request_is_in_the_files", "tests/process/test_shutdown.py::test_sigkill_loses_no_finished_flow_and_the_next_start_mends")),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import io
+import logging
 
+import pytest
 from mitmproxy import options
+from mitmproxy.addons import termlog
 from mitmproxy.tools.dump import DumpMaster
 
 from pratique import guarded_options, settings
 from pratique.launcher.dispatch import CachedDispatch
-from pratique.launcher.master import GatewayMaster
+from pratique.launcher.master import GatewayMaster, LogOutput
 
 CHAIN = [
     "termlog",
@@ -61,6 +67,27 @@ def test_no_addon_of_mitmproxys_answers_a_request_but_ours() -> None:
             await owner.done()
 
     assert asyncio.run(go()) == ["DisableH2C.request"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"), [(errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EPIPE, True), (errno.EIO, True)]
+)
+def test_a_full_disk_costs_a_line_of_the_log_and_nothing_else(number: int, ends: bool) -> None:
+    class File(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(number, "cannot be written")
+
+    handler = termlog.TermLogHandler(LogOutput(File()))  # type: ignore[arg-type]
+    record = logging.LogRecord("pratique", logging.WARNING, "", 1, "said", None, None)
+    with pytest.raises(SystemExit) if ends else contextlib.nullcontext():
+        handler.emit(record)
+
+
+def test_what_is_logged_is_printed() -> None:
+    file = io.StringIO()
+    handler = termlog.TermLogHandler(LogOutput(file))  # type: ignore[arg-type]
+    handler.emit(logging.LogRecord("pratique", logging.WARNING, "", 1, "said", None, None))
+    assert "said" in file.getvalue()
 
 
 def test_every_option_of_mitmdump_is_known_so_that_the_dangerous_ones_are_refused_by_name() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -249,3 +251,32 @@ def test_a_broken_approval_store_refuses_what_needs_an_approval(make_gateway) ->
     is_status(answer, 503)
     assert gateway.call("GET", LIST).code == 200
     assert gateway.seen("-the-break") == []
+
+
+def test_a_log_whose_disk_is_full_does_not_end_the_gateway(tmp_path: Path, sandbox: Sandbox) -> None:
+    """/dev/full takes nothing: every line that is logged fails with ENOSPC."""
+    gateway = Gateway(tmp_path, sandbox)
+    with Path("/dev/full").open("ab", buffering=0) as full:
+        gateway.process = subprocess.Popen(
+            gateway.command(), stdout=full, stderr=full, env=gateway.surroundings(), cwd=tmp_path
+        )
+    try:
+        eventually(lambda: _serves(gateway))
+        for _ in range(3):  # each is a warning in the log
+            with (
+                socket.create_connection(("127.0.0.1", gateway.port), 5) as plain,
+                pytest.raises(ssl.SSLCertVerificationError),
+            ):
+                ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+        assert _serves(gateway)
+        assert gateway.process.poll() is None
+    finally:
+        gateway.stop()
+
+
+def _serves(gateway: Gateway) -> bool:
+    assert gateway.process is not None
+    assert gateway.process.poll() is None, gateway.process.returncode
+    with suppress(OSError):
+        return gateway.call("GET", LIST).code == 200
+    return False

@@ -6,7 +6,9 @@ open the gateway. Log records do not walk the chain (`add_log` has been deprecat
 
 from __future__ import annotations
 
-from typing import Any
+import errno
+import sys
+from typing import IO, Any
 
 from mitmproxy import addonmanager, addons, master, options
 from mitmproxy.addons import (
@@ -37,6 +39,30 @@ NEEDED = (
 )
 
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class LogOutput:
+    """Where the log is printed. A line is lost where the disk is full; mitmproxy would end, and nobody be told 503.
+
+    Any other failure ends the gateway, as with mitmproxy: nobody reads its log any more.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class TlsConfig(tlsconfig.TlsConfig):
     """Answers no request: mitmproxy's serves a list of its revoked certificates to whoever knows the path."""
 
@@ -52,7 +78,7 @@ class GatewayMaster(master.Master):
         messages.install()
         self._legacy_log_events.uninstall()
         self.addons = CachedDispatch(self)
-        self._termlog_addon = termlog.TermLog()
+        self._termlog_addon = termlog.TermLog(LogOutput(sys.stdout))  # type: ignore[arg-type]  # what is used of a file
         self.addons.add(self._termlog_addon, *self._needed(), errorcheck.ErrorCheck())  # type: ignore[no-untyped-call]
 
     def _needed(self) -> list[Any]:
