@@ -164,8 +164,8 @@ def test_wait_and_delete(pair: Pair) -> None:
 
 
 def test_logs(pair: Pair, pod: dict[str, str]) -> None:
-    text = pair.through.ok("logs", pod[pair.through.namespace], "-c", "c", "--tail=3")
-    assert re.fullmatch(r"(line \d+\n){3}", text)
+    asked = ("logs", pod[pair.through.namespace], "-c", "c", "--tail=3")
+    eventually(lambda: re.fullmatch(r"(line \d+\n){3}", pair.through.ok(*asked)))  # it may have said two only
     follow = pair.through.start("logs", "-f", pod[pair.through.namespace], "-c", "c", "--tail=1")
     assert follow.stdout is not None
     try:
