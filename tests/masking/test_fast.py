@@ -188,6 +188,18 @@ def test_items_of_a_list_are_masked_as_each_of_them(items: list[Any], kind: Obje
     assert shown == [masked(msgspec.json.encode(item), kind, rules) for item in items]
 
 
+@pytest.mark.parametrize("indent", [None, 1], ids=["compact", "pretty"])
+def test_values_that_overlap_are_masked_whole_where_an_object_holds_them_again(indent: int | None) -> None:
+    note = "hunter2-and-more, more-and-more, 1hunter2 hunter2"
+    spec = {"password": "hunter2-and-more", "apiKey": "aHVudGVyMg==", "token": "1hunter", "note": note}
+    body = json.dumps({"spec": spec}, indent=indent, separators=(",", ":") if indent is None else None).encode()
+    mask = Mask().text
+    assert (
+        masked(body, ObjectType("example.com", "things"), "default")["spec"]["note"]
+        == f"{mask}, more-and-more, {mask} {mask}"
+    )
+
+
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
 SAID = ["", "hunter2-and-more", "abcdefgh", "x" * 200, CERTIFICATE, CERTIFICATE + "key", Mask().text, Mask().base64]
 ENCODED = [base64.b64encode(text.encode()).decode() for text in SAID] + ["not base64", Mask().base64]

@@ -12,7 +12,7 @@ import binascii
 import bisect
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from pratique.errors import FramingError
 from pratique.kube.objects import ObjectType, decode, encode, type_of_kind
 from pratique.masking.hits import Hits
 from pratique.masking.jsonpath import Match
-from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong
+from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong, merge
 from pratique.masking.plan import PathRule, Patterned, Plan, apply_paths, patterned_by
 from pratique.masking.replace import Replacer
 from pratique.masking.text import KNOWN, TextMasker
@@ -150,13 +150,14 @@ class TreeMasker:
 
     def echoes(self, document: Any, values: Sequence[bytes]) -> None:
         """The same for values that were just masked in the same object."""
-        texts = [value.decode() for value in values if is_strong(value)]
+        texts = {value.decode() for value in values if is_strong(value)}
         for slot in walk_object(document, (), _nothing, collect=True, labels=True):
-            now = slot.text
-            for text in texts:
-                now = now.replace(text, self._scope.mask.text)
-            if now != slot.text:
-                slot.parent[slot.key] = now
+            # All of them in the text as it was: one that is replaced would hide another that it is a part of.
+            spans = merge([span for text in texts for span in _places(slot.text, text)])
+            if spans:
+                ends = [0, *(end for _, end in spans)]
+                kept = [slot.text[end:start] for end, (start, _) in zip(ends, spans, strict=False)]
+                slot.parent[slot.key] = self._scope.mask.text.join([*kept, slot.text[ends[-1] :]])
                 self.hits.count(KNOWN)
 
     # --- objects inside objects ---
@@ -202,6 +203,14 @@ class TreeMasker:
 
 def _nothing(parent: Any, key: Any, value: Any, index: int, flag: bool) -> None:  # noqa: FBT001 - a callback
     """No key names: never called."""
+
+
+def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
+    """Where `part` is in a text."""
+    place = text.find(part)
+    while place >= 0:
+        yield place, place + len(part)
+        place = text.find(part, place + len(part))
 
 
 def _touched(slots: Sequence[Slot], search: Callable[[bytes], Sequence[tuple[Any, ...]]]) -> list[Slot]:
