@@ -16,6 +16,7 @@ from pratique.errors import FramingError
 from pratique.kube import objects
 from pratique.kube.arrays import Array, NotInPlaceError, elements, find_array, groups
 from pratique.kube.objects import ObjectType, decode, encode, rewrite, type_of_kind
+from pratique.kube.pieces import Piece
 
 
 class Upper:
@@ -50,12 +51,16 @@ class Upper:
     def foreign(self, api_version: str, kind: str) -> bool:
         return kind == "Foreign"
 
-    def edits(self, body: bytes, start: int, end: int, fields: Any, spans: Sequence[tuple[int, int]]) -> Any:
-        return [(*span, b"SECRET") for span in spans] if all(start <= span[0] < end for span in spans) else None
+    def edits(self, body: bytes, pieces: Sequence[Piece]) -> Any:
+        assert all(piece.start <= span[0] < piece.end for piece in pieces for span in piece.found or ())
+        return [[(*span, b"SECRET") for span in piece.found or ()] for piece in pieces]
 
     def object(self, raw: Raw, fields: Any = None) -> Raw | None:
         self.seen.append(bytes(raw).decode())
         return Raw(bytes(raw).replace(b"secret", b"SECRET")) if b"secret" in bytes(raw) else None
+
+    def head(self, fields: Any) -> Raw | None:
+        return self.object(encode(fields))
 
     def status(self, raw: Raw) -> Raw | None:
         return self.object(raw)

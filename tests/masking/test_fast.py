@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import json
 from typing import Any
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from pratique.kube import pieces
+from pratique.kube.arrays import run_from
 from pratique.kube.objects import ObjectType, fields_of, rewrite
 from pratique.masking.body import DocumentMasker
 from pratique.masking.document import TreeMasker
@@ -188,6 +191,92 @@ def test_items_of_a_list_are_masked_as_each_of_them(items: list[Any], kind: Obje
     assert shown == [masked(msgspec.json.encode(item), kind, rules) for item in items]
 
 
+SECRETS = ["hunter2-and-more", "abcdefgh", "aHVudGVyMg==", "x", "", "12345678", Mask().text, "a\\nb", "é-and-more"]
+FOUND = st.fixed_dictionaries(
+    {},
+    optional={
+        "password": st.sampled_from([*SECRETS, 5, None]),
+        "apiKey": st.sampled_from(SECRETS),
+        "env": st.lists(
+            st.fixed_dictionaries({"name": st.sampled_from(["DB_PASSWORD", "HOST"]), "value": st.sampled_from(SECRETS)})
+            | PAIRS,
+            max_size=2,
+        ),
+        "note": st.sampled_from([*SECRETS, "hunter2", "hunter2-and-more in a text", "token=abcdef123 rest"]),
+        "plain": st.sampled_from(SECRETS),
+        "users": st.lists(st.fixed_dictionaries({"a": st.sampled_from(SECRETS)}), max_size=2),
+    },
+)
+ALIKE = st.fixed_dictionaries(
+    {
+        "apiVersion": st.just("example.com/v1"),
+        "kind": st.just("Thing"),
+        "metadata": METADATA,
+        "spec": FOUND | VALUES,
+        "status": FOUND,
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(ALIKE, min_size=1, max_size=12),
+    st.sampled_from(["Thing"] * 6 + ["Widget", "Secret", "Status"]),
+    st.sampled_from([ObjectType("example.com", "things")] * 12 + TYPES),
+    RULES,
+    st.sampled_from([200, 1000, 1 << 17]),
+    st.sampled_from([1, 6, 1000]),
+)
+def test_items_that_are_alike_are_masked_as_each_of_them(
+    items: list[Any], other: str, kind: ObjectType, rules: str, size: int, dense: int
+) -> None:
+    items[-1]["kind"] = other
+    document = {"kind": "List", "apiVersion": "v1", "items": items}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "run_from", functools.partial(run_from, size=size))
+        patch.setattr(pieces, "_DENSE", dense)
+        shown = masked(msgspec.json.encode(document), kind, rules)["items"]
+    assert shown == [masked(msgspec.json.encode(item), kind, rules) for item in items]
+    assert shown == masked(json.dumps(document, indent=1, ensure_ascii=False).encode(), kind, rules)["items"]
+
+
+@pytest.mark.parametrize("rules", ["default", "fields"])
+def test_items_in_their_bytes_count_and_are_remembered_as_if_they_were_decoded(rules: str) -> None:
+    items = [
+        {
+            "metadata": {"name": "n"},
+            "spec": {"password": f"hunter2-{n % 90}", "plain": "x" * (n % 3)},
+            "status": {"n": n},
+        }
+        for n in range(300)
+    ]
+    counted, known = [], []
+    for indent in (None, 1):
+        within = scope(ObjectType("example.com", "widgets"), rules)
+        body = json.dumps({"items": items}, separators=(",", ":") if indent is None else None, indent=indent).encode()
+        counted.append(mask_document(within, body, Index({}))[1])
+        known.append(set(within.known.index()._literals))
+    assert counted[0] == counted[1]
+    assert counted[0].total >= 300
+    assert known[0] == known[1]
+
+
+def test_a_value_that_an_item_holds_twice_is_masked_twice_among_others_that_do_not() -> None:
+    items = [
+        {
+            "metadata": {"name": "n"},
+            "spec": {"password": f"hunter2-{n}"},
+            "status": {"seen": f"is hunter2-{n if n % 7 else n + 1}"},
+        }
+        for n in range(50)
+    ]
+    shown = masked(msgspec.json.encode({"items": items}), ObjectType("example.com", "things"), "default")["items"]
+    for number, item in enumerate(shown):
+        assert item["spec"] == {"password": Mask().text}
+        wanted = f"is hunter2-{number + 1}" if number % 7 == 0 else f"is {Mask().text}"
+        assert item["status"]["seen"] == wanted
+
+
 @pytest.mark.parametrize("indent", [None, 1], ids=["compact", "pretty"])
 def test_values_that_overlap_are_masked_whole_where_an_object_holds_them_again(indent: int | None) -> None:
     note = "hunter2-and-more, more-and-more, 1hunter2 hunter2"
@@ -198,6 +287,107 @@ def test_values_that_overlap_are_masked_whole_where_an_object_holds_them_again(i
         masked(body, ObjectType("example.com", "things"), "default")["spec"]["note"]
         == f"{mask}, more-and-more, {mask} {mask}"
     )
+
+
+def listed(*items: Any, rules: Any = None, kind: str = "things") -> list[Any]:
+    """The items, masked among others that are like the first one."""
+    more = [{**items[0], "spec": {"password": f"other-{number}"}} for number in range(30)]
+    within = Scope(rules or SETS["default"], ObjectType("example.com", kind), "ns", "agent", KnownValues())
+    shown = mask_document(within, msgspec.json.encode({"items": [*items, *more]}), Index({}))[0]
+    return list(json.loads(shown)["items"][: len(items)])
+
+
+def test_what_names_an_item_stays_among_items_that_are_masked_in_their_bytes() -> None:
+    item = {"metadata": {"name": "n", "labels": {"password": "shown"}}, "spec": {"password": "hunter2"}}
+    assert listed(item) == [{**item, "spec": {"password": Mask().text}}]
+
+
+@pytest.mark.parametrize("stays", ["", Mask().text, Mask().base64])
+def test_a_mask_or_nothing_stays_among_items_that_are_masked_in_their_bytes(stays: str) -> None:
+    item = {"metadata": {"name": "n"}, "spec": {"password": stays, "apiKey": "hunter2"}}
+    assert listed(item) == [{**item, "spec": {"password": stays, "apiKey": Mask().text}}]
+
+
+def test_each_rule_has_its_own_mask_and_count_in_items_that_are_masked_in_their_bytes() -> None:
+    rules = masks(
+        "{name: bytes, keyNames: [password], as: base64, keep: [certificates]}",
+        "{name: text, keyNames: [token], as: string}",
+    )
+    encoded = base64.b64encode(CERTIFICATE.encode()).decode()
+    items = [
+        {"metadata": {"name": "n"}, "spec": {"password": "aHVudGVyMg==", "token": "hunter3"}},
+        {"metadata": {"name": "n"}, "spec": {"password": encoded, "token": encoded}},
+    ]
+    shown = listed(*items, rules=rules)
+    assert shown[0]["spec"] == {"password": Mask().base64, "token": Mask().text}
+    assert shown[1] == masked_alone(items[1], rules)
+    alone = listed({"metadata": {"name": "n"}, "spec": {"password": encoded}}, rules=rules)
+    assert alone == [{"metadata": {"name": "n"}, "spec": {"password": encoded}}]
+
+
+def masked_alone(item: Any, rules: Any) -> Any:
+    within = Scope(rules, ObjectType("example.com", "things"), "ns", "agent", KnownValues())
+    return json.loads(mask_document(within, msgspec.json.encode(item), Index({}))[0])
+
+
+@pytest.mark.parametrize("name", ['x"password', "\\password", "pass\nword", "passwörd-password", 'a\\"token'])
+@pytest.mark.parametrize("value", ["hunter2", 'hun"ter2', "hunter2\\", "hünter2"])
+def test_names_and_values_with_escapes_among_items_that_are_masked_in_their_bytes(name: str, value: str) -> None:
+    item = {"metadata": {"name": "n"}, "spec": {name: value, "password": value}}
+    assert listed(item) == [masked_alone(item, SETS["default"])]
+
+
+def test_a_quote_that_is_escaped_does_not_begin_a_name() -> None:
+    rules = masks("{name: exact, keyNames: [token, password]}")
+    item = {"metadata": {"name": "n"}, "spec": {'x"token': "shown", "token": "hunter2", '"password': "shown"}}
+    wanted = {**item, "spec": {**item["spec"], "token": Mask().text}}
+    assert listed(item, rules=rules) == [wanted]
+    assert masked_alone(item, rules) == wanted
+
+
+def test_a_secret_whose_type_is_its_value_among_others() -> None:
+    items = [
+        {"metadata": {"name": "n"}, "stringData": {"a": text}, "type": "hunter2-x"}
+        for text in ("other-one-2", "hunter2-x")
+    ]
+    items += [{"metadata": {"name": "n"}, "data": {"a": base64.b64encode(b"hunter2-x").decode()}, "type": "hunter2-x"}]
+    shown = masked(msgspec.json.encode({"items": items}), ObjectType("", "secrets"), "default")["items"]
+    assert [item["type"] for item in shown] == ["hunter2-x", Mask().text, Mask().text]
+
+
+LIST_HEADS = [
+    {"kind": "ThingList", "apiVersion": "example.com/v1", "metadata": {"resourceVersion": "1", "continue": "abcdefgh", "remainingItemCount": 3}},
+    {"kind": "ThingList", "apiVersion": "example.com/v1", "metadata": {"resourceVersion": "1", "selfLink": "/a"}},
+    {"kind": "SecretList", "apiVersion": "v1", "metadata": {}},
+    {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": ""}},
+    {"kind": "ThingList", "apiVersion": "v1", "metadata": {"annotations": {"password": "hunter2-and-more"}}},
+    {"kind": "ThingList", "apiVersion": "v1", "metadata": {"resourceVersion": "1", "token": {"kind": "Secret", "data": {"a": "eA=="}}}},
+    {"kind": "ThingList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "password": "hunter2-and-more"},
+    {"kind": "ThingList", "apiVersion": "v1", "metadata": None},
+    {"kind": "ThingList", "apiVersion": "v1", "metadata": {"remainingItemCount": None}},
+    {"kind": "token=abcdef123 rest", "apiVersion": "v1", "metadata": {}},
+    {"apiVersion": "v1", "metadata": {"resourceVersion": "1"}},
+]  # fmt: skip
+HEADS = masks(
+    "{name: kinds, match: {resources: [pods]}, keyNames: [kind]}",
+    "{name: numbers, match: {resources: [things]}, jsonPaths: [$.metadata.continue]}",
+    "{name: all, match: {resources: [widgets]}, jsonPaths: ['$.metadata.*']}",
+    "{name: whole, match: {resources: [events]}, jsonPaths: [$.metadata]}",
+    "{name: named, match: {resources: [services]}, jsonPaths: [$.kind]}",
+    "{name: inside, match: {resources: [configmaps]}, jsonPaths: [$.metadata], patterns: [general]}",
+    "{name: any, match: {resources: [secrets]}, jsonPaths: ['$..continue']}",
+    "{name: other, match: {resources: [thinglists]}, jsonPaths: [$.metadata.continue]}",
+)
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=str)
+@pytest.mark.parametrize("head", LIST_HEADS, ids=range(len(LIST_HEADS)))
+def test_what_a_list_says_about_itself_is_masked_as_any_object(kind: ObjectType, head: dict[str, Any]) -> None:
+    for mask_set in (*SETS.values(), HEADS):
+        fields = fields_of(msgspec.json.encode(head)) or {}
+        short, long = (DocumentMasker(Scope(mask_set, kind, "ns", "agent", KnownValues())) for _ in range(2))
+        assert short.head(fields) == long.object(Raw(msgspec.json.encode(head)))
+        assert short.hits == long.hits
 
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"

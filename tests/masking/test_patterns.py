@@ -19,6 +19,7 @@ from pratique.masking.patterns import (
     PatternSet,
     compile_hint,
     compile_re2,
+    spans_of,
 )
 from pratique.masking.plan import Finder
 from pratique.masking.walk import walk
@@ -250,3 +251,16 @@ def test_a_hint_that_is_no_expression_is_an_error() -> None:
         compile_hint("(")
     with pytest.raises(PatternError):
         compile_re2("[")
+
+
+@settings(deadline=None)
+@given(
+    st.text("ab\n", max_size=20),
+    st.sampled_from(["a", "ab|b", "b*", "(?:a|b){2}", "$", "c"]),
+    st.integers(0, 22),
+    st.integers(0, 22),
+)
+def test_spans_are_those_that_re2_says(text: str, expression: str, start: int, stop: int) -> None:
+    regex, body = compile_hint(expression), text.encode()
+    start, stop = min(start, len(body)), min(stop, len(body))
+    assert list(spans_of(regex, body, start, stop)) == [match.span() for match in regex.finditer(body, start, stop)]

@@ -1,6 +1,6 @@
 r"""The long array of a List or a Table, taken apart in place: no element is decoded that nobody asks for.
 
-Belongs here: where the elements are. Not here: what they are (`objects.py`).
+Belongs here: where the elements are. Not here: which of them are looked at (`pieces.py`), what they are (`objects.py`).
 
 An array of 20 MB decoded at once holds Python's only thread for a quarter of a second, and three copies in memory. So
 elements are cut where a server that writes no spaces begins the next one (`},{"metadata":`), and each piece is
@@ -12,7 +12,7 @@ None or NotInPlaceError, and the caller decodes as usual.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -31,8 +31,11 @@ _JOINS = 8
 
 # A letter that is escaped, which no API server does.
 _HIDDEN = re.compile(rb"\\u00[4-7]")
-_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+FIELDS = msgspec.json.Decoder(dict[str, Raw])
+
 type Span = tuple[int, int]
+type Fields = dict[str, Raw]
+"""Top-level fields, undecoded."""
 
 
 class NotInPlaceError(Exception):
@@ -45,7 +48,7 @@ class Array(NamedTuple):
     body: bytes
     start: int
     stop: int
-    rest: dict[str, Raw]
+    rest: Fields
 
 
 def find_array(body: bytes, name: str) -> Array | None:
@@ -72,25 +75,25 @@ def find_array(body: bytes, name: str) -> Array | None:
     return None
 
 
-def _object(text: bytes, mark: bytes) -> dict[str, Raw] | None:
+def _object(text: bytes, mark: bytes) -> Fields | None:
     """Its fields; None if `text` is no object, or one in which a name may be spelt in another way or stand twice."""
     if _HIDDEN.search(text) or text.count(mark) > 1:
         return None
     try:
-        return _FIELDS.decode(text)
+        return FIELDS.decode(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
 
 
-def elements(array: Array) -> Iterator[tuple[int, int, dict[str, Raw]]]:
+def elements(array: Array) -> Iterator[tuple[int, int, Fields]]:
     """(start, end, fields) of each element, in order. NotInPlaceError if they cannot be told apart."""
     body, start, stop, _ = array
-    separator = _separator(array)
+    separator = separator_of(array)
     view = memoryview(body)
     while start < stop:
-        for end in _ends(body, start, stop, separator):
+        for end in ends_of(body, start, stop, separator):
             try:
-                fields = _FIELDS.decode(view[start:end])
+                fields = FIELDS.decode(view[start:end])
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 continue  # inside the element
             break
@@ -103,101 +106,23 @@ def elements(array: Array) -> Iterator[tuple[int, int, dict[str, Raw]]]:
 def groups(array: Array, size: int = RUN) -> Iterator[Span]:
     """(start, end) of runs of elements of about `size` bytes, in order. Not proved: an end may be inside an element."""
     body, start, stop, _ = array
-    separator = _separator(array)
+    separator = separator_of(array)
     while start < stop:
-        place = body.rfind(separator, start, start + size) if stop - start > size else stop - 1
-        place = body.find(separator, start + size, stop) if place < 0 else place
-        end = place + 1 if place >= 0 else stop
+        end = run_from(body, start, stop, separator, size)
         yield start, end
         start = end + 1
 
 
-class Piece(NamedTuple):
-    """The element `body[start:end]`, and what was found in it (None: nobody looked)."""
-
-    start: int
-    end: int
-    fields: dict[str, Raw]
-    found: list[Span] | None
-
-
-def touched(array: Array, spans: Iterator[Span] | None, check: Callable[[bytes], bool]) -> Iterator[Piece]:
-    """The elements in which `spans` (in order) are, and all that `check` does not pass. NotInPlaceError.
-
-    `check` is given runs of elements in which nothing was found, with commas between them: False if one of them has to
-    be looked at all the same, msgspec.MsgspecError if they are no objects.
-    """
-    finds = _Finds(spans)
-    if spans is None:
-        yield from _each(array, finds)
-        return
-    start, separator = array.start, _separator(array)
-    while start < array.stop:
-        piece = _next(array, start, separator, finds)
-        end = array.stop if piece is None else piece.start - 1
-        if end > start and not all(
-            _passes(array.body, run, check) for run in groups(Array(array.body, start, end, {}))
-        ):
-            yield from _each(array._replace(start=start), finds, piece)
-            return
-        if piece is not None:
-            yield piece
-        start = array.stop if piece is None else piece.end + 1
+def run_from(body: bytes, start: int, stop: int, separator: bytes, size: int = RUN) -> int:
+    """Where the run that begins at `start` ends."""
+    if stop - start <= size:
+        return stop
+    place = body.rfind(separator, start, start + size)
+    place = body.find(separator, start + size, stop) if place < 0 else place
+    return place + 1 if place >= 0 else stop
 
 
-def _next(array: Array, start: int, separator: bytes, finds: _Finds) -> Piece | None:
-    """The next element in which something was found, if it can be told where it is."""
-    hit = finds.next
-    if hit is None:
-        return None
-    body = array.body
-    place = body.rfind(separator, start, hit[0] + 1)
-    begin = place + len("},") if place >= 0 else start
-    for end in _ends(body, max(begin, hit[0]), array.stop, separator):
-        try:
-            fields = _FIELDS.decode(memoryview(body)[begin:end])
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            continue
-        return Piece(begin, end, fields, finds.before(end))
-    raise NotInPlaceError
-
-
-def _passes(body: bytes, run: Span, check: Callable[[bytes], bool]) -> bool:
-    try:
-        return check(body[run[0] : run[1]])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return False
-
-
-def _each(array: Array, finds: _Finds, piece: Piece | None = None) -> Iterator[Piece]:
-    """Every element. `piece` was cut already: its finds are gone from `finds`."""
-    taken = piece.found or [] if piece is not None else []
-    for start, end, fields in elements(array):
-        found = finds.before(end)
-        if found is not None:
-            found = [span for span in taken if start <= span[0] < end] + found
-        yield Piece(start, end, fields, found)
-
-
-class _Finds:
-    """Spans, handed out element by element."""
-
-    def __init__(self, spans: Iterator[Span] | None) -> None:
-        self._spans = spans
-        self.next = next(spans, None) if spans is not None else None
-
-    def before(self, end: int) -> list[Span] | None:
-        """Those before `end` that were not handed out yet; None if nobody looked."""
-        if self._spans is None:
-            return None
-        found: list[Span] = []
-        while self.next is not None and self.next[0] < end:
-            found.append(self.next)
-            self.next = next(self._spans, None)
-        return found
-
-
-def _separator(array: Array) -> bytes:
+def separator_of(array: Array) -> bytes:
     """`},` and the beginning of the first element up to its first name; b"" for no elements. NotInPlaceError."""
     body, start, stop, _ = array
     if start == stop:
@@ -209,7 +134,7 @@ def _separator(array: Array) -> bytes:
     return separator
 
 
-def _ends(body: bytes, start: int, stop: int, separator: bytes) -> Iterator[int]:
+def ends_of(body: bytes, start: int, stop: int, separator: bytes) -> Iterator[int]:
     """Where the element at `start` may end, nearest first."""
     place = start
     for _ in range(_JOINS):

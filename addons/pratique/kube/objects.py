@@ -10,21 +10,26 @@ replacement.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, compress, repeat
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Raw
 
 from pratique.errors import FramingError
-from pratique.kube.arrays import Array, NotInPlaceError, find_array, groups, touched
+from pratique.kube.arrays import Array, NotInPlaceError, find_array, groups
 from pratique.kube.attributes import RequestAttributes
 from pratique.kube.kinds import KINDS
+from pratique.kube.pieces import Piece, touched
 from pratique.kube.plain import ENVELOPES, PlainKinds
+from pratique.kube.sink import Change, Sink
 
 # Bytes of elements that a visitor is given at once: some milliseconds' work, of which none holds Python for one.
 _RUN = 3 << 19
+# Kinds of which the type is remembered; they come from the cluster, so they are bounded.
+_KINDS = 1024
 # Envelopes inside envelopes (a List of Lists of …): more is no response of an API server.
 MAX_NESTING = 8
 
@@ -39,8 +44,6 @@ class ObjectType(NamedTuple):
 
 
 type Span = tuple[int, int]
-type Change = tuple[int, int, Raw | bytes]
-"""(start, end, what is put there)."""
 type Fields = dict[str, Raw]
 """Top-level fields, undecoded."""
 
@@ -51,14 +54,17 @@ class Visitor(Protocol):
     def run(self, body: bytes, start: int, end: int) -> bytes | None:
         """Elements `body[start:end]` with commas between them, masked; None if they are to be handed over one by one."""
 
-    def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
-        """The changes in an object `body[start:end]` of the request's type, in which `finds` found `spans`.
+    def edits(self, body: bytes, pieces: Sequence[Piece]) -> Sequence[list[Change] | None]:
+        """The changes in each of these objects of the request's type, in which `finds` found something.
 
         None if they cannot be told without more of the object: then `object` is called.
         """
 
     def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:
         """`fields` are those of `raw`, where the caller has them."""
+
+    def head(self, fields: Fields) -> Raw | None:
+        """What a list says about itself: an object without items."""
 
     def status(self, raw: Raw) -> Raw | None: ...
     def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:
@@ -83,6 +89,7 @@ def type_of_request(attributes: RequestAttributes) -> ObjectType:
     return ObjectType(attributes.api_group, attributes.resource + subresource)
 
 
+@lru_cache(_KINDS)
 def type_of_kind(api_version: str, kind: str) -> ObjectType:
     """From apiVersion and kind: Kubernetes' own resources by name, others by the plural that controller-gen would take."""
     group = api_version.rpartition("/")[0]
@@ -173,16 +180,6 @@ def rewrite_event(event: bytes, fields: Fields, visitor: Visitor, columns: tuple
     return None if changed is None else bytes(changed)
 
 
-def spliced(text: bytes, changes: Iterable[Change]) -> bytes:
-    """`text` with what is put in place, in order."""
-    view, done = memoryview(text), 0
-    pieces: list[memoryview | Raw | bytes] = []
-    for start, end, new in changes:
-        pieces += [view[done:start], new]
-        done = end
-    return b"".join([*pieces, view[done:]]) if done else text
-
-
 class _Rewriter:
     """One document. `depth` counts envelopes."""
 
@@ -222,37 +219,47 @@ class _Rewriter:
         if table:
             columns = columns_of(array.rest) or self._columns
             return _spliced(array, None, self._changes(array, columns), name)
-        head = self._visitor.object(encode(array.rest)) if array.rest else None
+        head = self._visitor.head(array.rest) if array.rest else None
         return _spliced(array, head, self._changes(array, None), name)
 
-    def _changes(self, array: Array, columns: tuple[str, ...] | None) -> Iterator[Change]:
-        """Of each element that changes, in order."""
+    def _changes(self, array: Array, columns: tuple[str, ...] | None) -> Iterator[Sequence[Change]]:
+        """Of the elements that change, in order."""
         if columns is None:
             start = yield from self._runs(array)
             array = array._replace(start=start)
-        view, visitor = memoryview(array.body), self._visitor
-        spans = visitor.finds(array.body, array.start, array.stop, columns)
-        check = self._are_rows if columns is not None else self._plain.all
-        for start, end, fields, found in touched(array, spans, check):
-            if columns is not None:
-                changed = self._row_fields(fields, columns, 0)
-            elif not self._is_plain(fields):
-                changed = self.document(Raw(view[start:end]), 1, fields)
-            elif found and (edits := visitor.edits(array.body, start, end, fields, found)) is not None:
-                yield from edits
-                continue
-            else:
-                changed = visitor.object(Raw(view[start:end]), fields)
-            if changed is not None:
-                yield start, end, changed
+        if array.start == array.stop:
+            return
+        spans = self._visitor.finds(array.body, array.start, array.stop, columns)
+        if columns is None:
+            for pieces in touched(array, spans, self._plain.all, self._plain.holds):
+                yield self._of_elements(array.body, pieces)
+            return
+        for piece in chain.from_iterable(touched(array, spans, self._are_rows, None)):
+            if piece.fields is not None and (changed := self._row_fields(piece.fields, columns, 0)) is not None:
+                yield [(piece.start, piece.end, changed)]
 
-    def _runs(self, array: Array) -> Generator[Change, None, int]:
+    def _of_elements(self, body: bytes, pieces: Sequence[Piece]) -> Sequence[Change]:
+        visitor = self._visitor
+        plain = [piece.fields is None or self._is_plain(piece.fields) for piece in pieces]
+        found = iter(visitor.edits(body, list(compress(pieces, plain)))) if pieces[0].found else repeat(None)
+        changes: list[Change] = []
+        for piece, is_plain in zip(pieces, plain, strict=True):
+            if is_plain and (edits := next(found)) is not None:
+                changes += edits
+                continue
+            raw = Raw(memoryview(body)[piece.start : piece.end])
+            changed = visitor.object(raw, piece.fields) if is_plain else self.document(raw, 1, piece.fields)
+            if changed is not None:
+                changes.append((piece.start, piece.end, changed))
+        return changes
+
+    def _runs(self, array: Array) -> Generator[Sequence[Change], None, int]:
         """Of many elements at once, as long as the visitor takes them; where the rest starts."""
         for start, end in groups(array, _RUN):
             run = self._visitor.run(array.body, start, end)
             if run is None:
                 return start
-            yield start, end, run
+            yield [(start, end, run)]
         return array.stop
 
     def _is_plain(self, fields: Fields) -> bool:
@@ -269,18 +276,17 @@ class _Rewriter:
         return known
 
     @staticmethod
-    def _are_rows(run: bytes) -> bool:
+    def _are_rows(run: bytes | memoryview) -> bool:
         """Rows have no kinds of their own. msgspec.MsgspecError."""
-        _OBJECTS.decode(b"[" + run + b"]")
+        _OBJECTS.decode(b"".join([b"[", run, b"]"]))
         return True
 
     # --- decoded, level by level ---
 
     def _list(self, fields: dict[str, Raw], depth: int) -> Raw | None:
         items = _each(fields["items"], lambda item: self.document(item, depth + 1))
-        # What a list says about itself (its metadata) is an object without items.
         rest = {name: field for name, field in fields.items() if name != "items"}
-        masked = self._visitor.object(encode(rest)) if rest else None
+        masked = self._visitor.head(rest) if rest else None
         if masked is None:
             return _replaced(fields, {"items": items})
         changed = fields_of(masked) or {}
@@ -320,25 +326,19 @@ class _Rewriter:
         return _replaced(fields, {"request": _replaced(request, inner)})
 
 
-def _spliced(array: Array, head: Raw | None, changes: Iterator[Change], name: str) -> bytes | None:
-    """The body with the changes in it. One copy: the changed elements are not kept beside it."""
-    sink, view, done = io.BytesIO(), memoryview(array.body), 0
+def _spliced(array: Array, head: Raw | None, changes: Iterator[Sequence[Change]], name: str) -> bytes | None:
+    """The body with the changes in it."""
+    sink = Sink(array.body)
     if head is not None:
-        sink.write(memoryview(head)[:-1])
-        sink.write(f',"{name}":['.encode() if len(head) > len(b"{}") else f'"{name}":['.encode())
-        done = array.start
-    for start, end, changed in changes:
-        sink.write(view[done:start])
-        sink.write(changed)
-        done = end
-    if not done:
+        opening = f',"{name}":[' if len(head) > len(b"{}") else f'"{name}":['
+        sink.put([(0, array.start, bytes(head)[:-1] + opening.encode())])
+    for some in changes:
+        sink.put(some)
+    if not sink.changed:
         return None
-    if head is None:
-        sink.write(view[done:])
-    else:
-        sink.write(view[done : array.stop])
-        sink.write(b"]}")
-    return sink.getvalue()
+    if head is not None:
+        sink.put([(array.stop, len(array.body), b"]}")])
+    return sink.get()
 
 
 def _each(raw: Raw, change: Callable[[Raw], Raw | None]) -> Raw | None:

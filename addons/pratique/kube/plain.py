@@ -63,12 +63,12 @@ class PlainKinds:
             known = self._known[version, kind] = not envelope and not self._foreign(version, kind)
         return known
 
-    def all(self, run: bytes) -> bool:
+    def all(self, run: bytes | memoryview) -> bool:
         """Whether elements, with commas between them, are such objects. msgspec.MsgspecError if they are no JSON.
 
         False as well where a head is not of the usual types: somebody else has to look.
         """
-        return all(map(self._is, set(_HEADS.decode(b"[" + run + b"]"))))
+        return all(map(self._is, set(_HEADS.decode(b"".join([b"[", run, b"]"])))))
 
     def event(self, line: bytes | memoryview) -> bool:
         """Whether a line is the JSON of one event of such an object, and nothing else."""

@@ -8,13 +8,14 @@ twice. Not here: content types and streams (`masker.py`), envelopes (`pratique.k
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
 
 from pratique.errors import FramingError
 from pratique.kube.objects import (
-    Change,
     Fields,
     decode,
     encode,
@@ -22,13 +23,15 @@ from pratique.kube.objects import (
     string_of,
     type_of_kind,
 )
+from pratique.kube.pieces import Piece
 from pratique.kube.plain import GENERIC_KINDS
-from pratique.masking.document import TreeMasker, echoes, is_base64
-from pratique.masking.edits import Edit
+from pratique.kube.sink import Change
+from pratique.masking.document import TreeMasker
 from pratique.masking.fast import RawMasker
 from pratique.masking.hits import Hits
+from pratique.masking.inplace import InPlace
 from pratique.masking.known import MIN_LENGTH, Index
-from pratique.masking.plan import Plan, Span, hides
+from pratique.masking.plan import ListHead, Plan, Span
 from pratique.masking.text import TextMasker
 from pratique.masking.values import ValuesMasker, fits
 from pratique.masking.walk import Slot, walk
@@ -50,9 +53,14 @@ class DocumentMasker:
         self._raw = RawMasker(scope, self._tree)
         self._replacer = self._tree.replacer
         plan = scope.plan
+        self._in_place = InPlace(plan, self._replacer, self._raw)
         self._values = ValuesMasker(plan, self._replacer, self._raw, self.hits) if fits(plan) else None
         self._plans: dict[tuple[bytes, bytes], Plan | None] = {}
-        self._text = TextMasker(scope.patterns, scope.known, scope.mask, self.hits.count)
+
+    @cached_property
+    def _text(self) -> TextMasker:
+        scope = self._scope
+        return TextMasker(scope.patterns, scope.known, scope.mask, self.hits.count)
 
     def restart(self) -> None:
         """The document is visited once more from its beginning."""
@@ -76,17 +84,8 @@ class DocumentMasker:
     def foreign(self, api_version: str, kind: str) -> bool:
         return self._plan_of_kind(api_version, kind) is not None
 
-    def edits(self, body: bytes, start: int, end: int, fields: Fields, spans: Sequence[Span]) -> list[Change] | None:
-        plan, self._replacer.seen = self._scope.plan, []
-        if not plan.edits or hides(body, spans):
-            return None
-        edits = self._raw.edits(body, start, fields, plan, spans)
-        if edits is None:
-            return None
-        for edit in edits:
-            if _again(body, start, end, edit):
-                return None
-        return self._raw.edited(edits, plan)
+    def edits(self, body: bytes, pieces: Sequence[Piece]) -> list[list[Change] | None]:
+        return self._in_place.changes(body, pieces)
 
     def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:
         self._replacer.seen = []
@@ -96,6 +95,14 @@ class DocumentMasker:
             now = raw if masked is None else masked
             masked = self._raw.masked(now, fields_of(now), other) or masked
         return masked if masked is None else self._without_echo(masked)
+
+    def head(self, fields: Fields) -> Raw | None:
+        raw = encode(fields)
+        if self._scope.plan.spares_heads and _is_list_head(raw):
+            other = self._other_plan(fields)
+            if other is None or other.spares_heads:
+                return None
+        return self.object(raw, fields)
 
     def status(self, raw: Raw) -> Raw | None:
         """Message and causes: servers quote values there."""
@@ -171,6 +178,17 @@ class DocumentMasker:
         return b"\n".join(parts)
 
 
+_HEAD = msgspec.json.Decoder(ListHead)
+
+
+def _is_list_head(raw: Raw) -> bool:
+    try:
+        _HEAD.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _holds(cell: str, values: Sequence[str]) -> bool:
     """Short values count only where they are all of the cell: they are in every text."""
     return any(value == cell or (len(value) >= MIN_LENGTH and value in cell) for value in values if value)
@@ -196,8 +214,9 @@ class KnownMasker:
     def run(self, *_: object) -> None:
         """Items are looked at one by one."""
 
-    def edits(self, *_: object) -> None:
-        """The object is decoded: it is not known where in it a value may stay."""
+    def edits(self, body: bytes, pieces: Sequence[Piece]) -> list[None]:  # noqa: ARG002
+        """Objects are decoded: it is not known where in them a value may stay."""
+        return [None] * len(pieces)
 
     def object(self, raw: Raw, fields: Fields | None = None) -> Raw | None:  # noqa: ARG002
         if not self._known.search(bytes(raw)):
@@ -206,23 +225,14 @@ class KnownMasker:
         self._tree.known(document, self._known)
         return encode(document) if self._hits.total > before else None
 
+    def head(self, fields: Fields) -> Raw | None:
+        return self.object(encode(fields))
+
     def status(self, raw: Raw) -> Raw | None:
         return self.object(raw)
 
     def cells(self, columns: tuple[str, ...], raw: Raw, row: Raw | None) -> Raw | None:  # noqa: ARG002
         return self.object(raw)
-
-
-def _again(body: bytes, start: int, end: int, edit: Edit) -> bool:
-    """Whether the object `body[start:end]` holds the value of an edit a second time."""
-    value = edit.value
-    if len(value) < MIN_LENGTH:
-        return False
-    if body.find(value, start, edit.start) >= 0 or body.find(value, edit.end, end) >= 0:
-        return True
-    return is_base64(value) and any(
-        body.find(form, start, end) >= 0 for form in echoes(value.decode("utf-8", "replace"))[1:]
-    )
 
 
 def _nothing(parent: Any, key: Any, value: Any, index: int, flag: bool) -> None:  # noqa: FBT001 - a callback

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw
 
-from pratique.kube.objects import Change, Fields, decode, encode, fields_of, is_null
+from pratique.kube.objects import Fields, decode, encode, fields_of, is_null
+from pratique.kube.sink import Change, spliced
 from pratique.masking.document import TreeMasker, echoes
 from pratique.masking.edits import Edit, find_edits
 from pratique.masking.jsonpath import Match
@@ -198,15 +199,12 @@ class RawMasker:
         spans = plan.deep.all(text) if spans is None else spans
         if not spans:
             return None
-        if (edits := find_edits(text, spans, plan.key_names, plan.ordinary)) is not None:
-            view, done = memoryview(text), 0
-            pieces: list[memoryview | Raw | bytes] = []
-            for start, end, mask in self.edited(edits, plan):
-                pieces += [view[done:start], mask]
-                done = end
-            return Raw(b"".join([*pieces, view[done:]])) if done else None
+        if (edits := find_edits(text, spans, plan.names, plan.ordinary)) is not None:
+            changes = self.edited(edits, plan)
+            return Raw(spliced(text, changes)) if changes else None
         parts = None if spans == [ANYWHERE] else containers(text, [start for start, _ in spans])
-        pieces, view, done = [], memoryview(text), 0
+        view, done = memoryview(text), 0
+        pieces: list[memoryview | Raw | bytes] = []
         for start, end in parts or [(0, len(text))]:
             before, part = self._hits.total, decode(Raw(view[start:end]))
             self._tree.nested(part, within=True)
@@ -216,18 +214,6 @@ class RawMasker:
                 pieces += [view[done:start], encode(part)]
                 done = end
         return Raw(b"".join([*pieces, view[done:]])) if done else None
-
-    def edits(self, body: bytes, start: int, fields: Fields, plan: Plan, spans: Sequence[Span]) -> list[Edit] | None:
-        """Of the object at `body[start:…]`, in which `plan.objects` finds `spans`; None if it must be decoded."""
-        place = start + len("{")
-        for name, field in fields.items():
-            if name == "metadata":
-                # What comes behind it is searched alike, at any depth; fields of objects are sorted, or struct fields.
-                if not body.startswith(b'"metadata":', place) or spans[0][0] < place + len('"metadata":') + len(field):
-                    return None
-                break
-            place += len(name) + len(field) + len('"":,')
-        return find_edits(body, spans, plan.key_names, plan.ordinary)
 
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""

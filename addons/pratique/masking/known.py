@@ -121,18 +121,21 @@ class Index:
         return len(text)
 
 
+_NOTHING = Index({})
+
+
 class KnownValues:
     """Values of one session. `never` are words that are no secret there (its namespaces and the like)."""
 
     def __init__(self, never: frozenset[str] = frozenset()) -> None:
-        self._never = COMMON | {word.encode() for word in never}
+        self._never = COMMON | {word.encode() for word in never} if never else COMMON
         self._building = threading.Lock()
         self._adding = threading.Lock()
         self._new: deque[tuple[Sequence[str], bool]] = deque()
         self._waiting = 0  # values in it
         self._values: dict[bytes, frozenset[bytes]] = {}
         """Each value and its forms, the one that was seen last at the end."""
-        self._index = Index({})
+        self._index = _NOTHING
 
     def __repr__(self) -> str:
         return f"<KnownValues of {len(self._values)}>"

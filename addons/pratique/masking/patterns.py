@@ -12,7 +12,7 @@ much, never too little.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -150,6 +150,23 @@ def compile_hint(text: str) -> re2._Regexp:
         return re2.compile(text.encode(), options)
     except (re2.error, UnicodeEncodeError) as error:
         raise PatternError(f"`{text}` is not an RE2 regular expression: {error}") from None
+
+
+def spans_of(regex: re2._Regexp, text: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Of each match in `text[start:stop]`, in order, one at a time.
+
+    What `finditer` does, without the two objects and three calls that its wrapper makes of each match: a third of the
+    time where there is a match in every kilobyte.
+    """
+    match, anywhere = regex._regexp.Match, re2._Anchor.UNANCHORED  # noqa: SLF001
+    while (span := match(anywhere, text, start, stop)[0]) != _NO_MATCH:
+        yield span
+        start = span[1] if span[1] > start else start + 1
+        if start > stop:
+            return
+
+
+_NO_MATCH = (-1, -1)
 
 
 class PatternSet:

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Raw
 
 from pratique.kube.objects import ObjectType
+from pratique.masking.edits import Names
 from pratique.masking.jsonpath import Match, Path
 from pratique.masking.keys import PAIR_VALUES, KeyNames
 from pratique.masking.nodes import Node, build
-from pratique.masking.patterns import GENERAL, PATTERNS, Pattern, PatternSet, compile_hint
+from pratique.masking.patterns import GENERAL, PATTERNS, Pattern, PatternSet, compile_hint, spans_of
 
 if TYPE_CHECKING:
     from pratique.masking.rules import MaskRule
@@ -42,6 +44,26 @@ ANYWHERE = (0, 0)
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 
 type Span = tuple[int, int]
+
+
+class _ListMeta(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """metav1.ListMeta."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+    self_link: str = ""
+
+
+class ListHead(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """What most lists say about themselves, beside their items. None of it is a value."""
+
+    kind: str
+    api_version: str
+    metadata: _ListMeta
+
+
+_HEAD = frozenset(field.encode_name for field in msgspec.structs.fields(_ListMeta))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +95,7 @@ class Finder:
 
     def each(self, text: bytes, start: int, stop: int) -> Iterator[Span]:
         """Spans of what is found in `text[start:stop]`, in order, one at a time; of nothing if it does not know."""
-        if self._regex is not None:
-            for match in self._regex.finditer(text, start, stop):
-                yield match.span()
+        return iter(()) if self._regex is None else spans_of(self._regex, text, start, stop)
 
     def all(self, text: bytes) -> list[Span]:
         """Spans of what is found; [ANYWHERE] if it may be anywhere."""
@@ -113,7 +133,7 @@ class Plan:
         self.any_depth = bool(deep)
         """There are rules that search a whole object."""
         self.keyed = tuple(rule for rule in deep if rule.keys)
-        self.key_names = [rule.keys for rule in deep if rule.keys]
+        self.names = Names([rule.keys for rule in deep if rule.keys])
         self.patterned = patterned_by(deep)
         # Path rules as a tree of fields; None if there is one that needs a decoded object.
         self.nodes = build(self.paths, [rule for rule in self.searches if rule.paths], deep=self.any_depth)
@@ -204,6 +224,18 @@ class Plan:
         """What the rules for any depth may find in a map or list, and Secrets in it."""
         hints = [hint for rule in self.searches if not rule.paths for hint in _search_hints(rule)]
         return Finder([*hints, NESTED_SECRET] if self.rules else [])
+
+    @cached_property
+    def spares_heads(self) -> bool:
+        """Nothing is to be done where a list says about itself no more than `ListHead` has."""
+        nodes = self.nodes
+        if nodes is None or not nodes.keys().isdisjoint(NAMING):
+            return False
+        node = nodes.get("metadata", Node())
+        asked = bool(node.whole or node.searches or node.deep or node.each) or not node.children.keys().isdisjoint(
+            _HEAD
+        )
+        return not asked and not any(rule.keys.matches(name) for rule in self.keyed if rule.keys for name in NAMING)
 
     def touches_root(self, fields: dict[str, Raw]) -> bool:
         """Whether rules for any depth may have something to do beside the maps and lists of an object."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
-from itertools import repeat
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pratique.masking.known import MAX_VALUES, KnownValues
@@ -37,8 +37,8 @@ class Replacer:
         self._client = client
         self._count = count
         self._masks = {mask.text, mask.base64}
-        self._never = ("", *self._masks)
-        self._lengths = {0, *map(len, self._masks)}
+        self._never = {"", *self._masks}
+        self._longest = max(map(len, self._never))
         self.seen: list[str] = []  # strings that were replaced, for the echo check of the same object
 
     def replace(
@@ -53,24 +53,36 @@ class Replacer:
         else:
             parent[key] = masked
 
-    def may_stay(self, texts: list[str], lengths: set[int], *, encoded: bool, keep_certificates: bool) -> bool:
-        """Whether one of the strings, which have `lengths`, may be no value: empty, a mask, a certificate."""
-        if any([len(text) in lengths and text in texts for text in self._never]):  # noqa: C419 - faster
-            return True
-        return keep_certificates and any(map(str.startswith, texts, repeat(_BEGIN_BASE64 if encoded else _BEGIN)))
+    def shortest(self, texts: Iterable[Iterable[str]], *, encoded: bool, keep_certificates: bool) -> int | None:
+        """The least length of strings; None if one of them may be no value: empty, a mask, a certificate.
 
-    def mask_all(self, texts: list[str], rule: str, *, encoded: bool) -> str:
-        """The mask of strings of which none may stay. They are not `seen`."""
+        One pass: there are a thousand in a megabyte, and to read one is to fetch it from memory.
+        """
+        begin = () if not keep_certificates else _BEGIN_BASE64 if encoded else _BEGIN
+        never, longest, shortest = self._never, self._longest, sys.maxsize
+        for some in texts:
+            for text in some:
+                length = len(text)
+                if text.startswith(begin) or (length <= longest and text in never):
+                    return None
+                shortest = min(shortest, length)
+        return shortest
+
+    def mask_all(self, texts: Sequence[str], rule: str, *, encoded: bool, count: int | None = None) -> str:
+        """The mask of strings of which none may stay. They are not `seen`.
+
+        `count`: how many they are, where `texts` are only the last ones, MAX_VALUES or more.
+        """
         if texts:
             self._known.add_all(texts if len(texts) <= MAX_VALUES else texts[-MAX_VALUES:], encoded=encoded)
-            self._count(rule, len(texts))
+            self._count(rule, len(texts) if count is None else count)
         return self.mask.base64 if encoded else self.mask.text
 
     def replace_values(self, values: dict[str, str], rule: str, *, encoded: bool, keep_certificates: bool) -> bool:
         """All values of a map of strings, as `replace` does it; whether there was one."""
         texts = list(values.values())
         taken = list(values)
-        if self.may_stay(texts, set(map(len, texts)), encoded=encoded, keep_certificates=keep_certificates):
+        if self.shortest([texts], encoded=encoded, keep_certificates=keep_certificates) is None:
             taken = [key for key, text in values.items() if self._is_due(text, encoded, keep_certificates)]
             texts = [values[key] for key in taken]
         mask = self.mask_all(texts, rule, encoded=encoded)
@@ -87,7 +99,7 @@ class Replacer:
         return self.mask.base64 if encoded else self.mask.text
 
     def _is_due(self, value: str, encoded: bool, keep_certificates: bool) -> bool:  # noqa: FBT001 - in a loop
-        if len(value) in self._lengths and (not value or value in self._masks):  # by another rule
+        if len(value) <= self._longest and value in self._never:  # by another rule
             return False
         return not (keep_certificates and is_certificate(value, encoded=encoded))
 
@@ -124,7 +136,7 @@ class Replacer:
         return value
 
     def _string(self, value: str, rule: str, *, encoded: bool) -> str:
-        if not value or value in self._masks:  # by another rule, which knew which form is due
+        if len(value) <= self._longest and value in self._never:  # by another rule, which knew which form is due
             return value
         self._remember(value, encoded=encoded)
         self._count(rule, 1)

@@ -9,7 +9,8 @@ list cannot hold (an unknown field, a value that is no string) is not taken, and
 
 from __future__ import annotations
 
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, compress
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pratique.masking.fast import RawMasker, is_gone
 from pratique.masking.hits import Hits
+from pratique.masking.known import MAX_VALUES
 from pratique.masking.plan import PathRule, Plan
 from pratique.masking.replace import Replacer
 
@@ -58,50 +60,70 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False)
 
 _DECODER = msgspec.json.Decoder(list[Item])
 _VALUES = {"data": "data", "stringData": "string_data"}
+_METADATA_OF, _TYPE_OF = attrgetter("metadata"), attrgetter("type")
 _METADATA = {field.encode_name: field.name for field in msgspec.structs.fields(Metadata)}
 _REMEMBERED = 256  # combinations of keys; they come from the cluster, so they are bounded
+_PLANS = 64  # of which is kept what is made of them; there is one for each namespace or client with rules of its own
 _COPIES = ("annotations", "labels")
 """Of the metadata, where a value may be seen again; the rest names the object."""
 
 
+@lru_cache(_PLANS)
 def fits(plan: Plan) -> bool:
     """All that the plan masks are the values of `data` and `stringData`, and parts of the metadata."""
     return bool(plan.values) and plan.values <= _VALUES.keys() and set(plan.nodes or ()) <= {*plan.values, "metadata"}
 
 
-class _Column(NamedTuple):
-    """The values under one name: of which items, in which maps, and all of them."""
+class _Layout:
+    """Where a plan that `fits` has something to do in an item."""
 
-    name: str
-    entry: PathRule
-    indices: list[int]
-    maps: list[dict[str, str]]
-    texts: list[str]
-    lengths: set[int]
-
-
-class ValuesMasker:
-    """For the items of one list whose plan `fits`."""
-
-    def __init__(self, plan: Plan, replacer: Replacer, raw: RawMasker, hits: Hits) -> None:
+    def __init__(self, plan: Plan) -> None:
         nodes = plan.nodes or {}
         each = {name: node.each.whole[0] for name, node in nodes.items() if name in _VALUES and node.each is not None}
-        self._entries = [(_VALUES[name], entry) for name, entry in each.items()]
-        self._masked: dict[str, dict[tuple[str, ...], Raw]] = {name: {} for name, _ in self._entries}
-        self._plan = plan
-        self._metadata = node = nodes.get("metadata")
+        self.entries = [(_VALUES[name], attrgetter(_VALUES[name]), entry) for name, entry in each.items()]
+        self.metadata = node = nodes.get("metadata")
         children = node.children if node is not None else {}
         dropped = {
             _METADATA[name]: child.whole[0].rule.id
             for name, child in children.items()
             if name in _METADATA and child.whole and child.whole[0].rule.as_ == "drop"
         }
-        self._dropped = list(dropped.items())
+        self.dropped = [(name, attrgetter(name), rule) for name, rule in dropped.items()]
         """Fields of the metadata that are gone, whatever they hold, and the rule that says so."""
         named = _METADATA if node is not None and node.each is not None else children
         rest = {_METADATA[name] for name in named if name in _METADATA} - dropped.keys() | set(_COPIES)
-        self._rest, self._bare = attrgetter(*rest), (UNSET,) * len(rest)
-        """The others in which a rule has something to do, or a value may be seen again; how they are if there are none."""
+        self.rest = [attrgetter(name) for name in sorted(rest)]
+        """The others in which a rule has something to do, or a value may be seen again."""
+
+
+_layout = lru_cache(_PLANS)(_Layout)
+
+
+class _Column(NamedTuple):
+    """The values under one name: the items that have some, their maps, and the least length of a value."""
+
+    name: str
+    entry: PathRule
+    holders: list[Item]
+    maps: list[dict[str, str]]
+    shortest: int
+
+    def last(self) -> list[str]:
+        """As many of the values as are remembered, or more."""
+        place, count = len(self.maps), 0
+        while place and count < MAX_VALUES:
+            place -= 1
+            count += len(self.maps[place])
+        return list(chain.from_iterable(map(dict.values, self.maps[place:])))
+
+
+class ValuesMasker:
+    """For the items of one list whose plan `fits`."""
+
+    def __init__(self, plan: Plan, replacer: Replacer, raw: RawMasker, hits: Hits) -> None:
+        self._plan = plan
+        self._layout = layout = _layout(plan)
+        self._masked: dict[str, dict[tuple[str, ...], Raw]] = {name: {} for name, _, _ in layout.entries}
         self._replacer = replacer
         self._raw = raw
         self._hits = hits
@@ -124,33 +146,40 @@ class ValuesMasker:
     def _columns(self, items: list[Item]) -> list[_Column] | None:
         """The values of all items; None if one of them may have to stay."""
         columns = []
-        for name, entry in self._entries:
-            indices = [index for index, item in enumerate(items) if getattr(item, name)]
-            maps = [getattr(items[index], name) for index in indices]
-            texts = list(chain.from_iterable(map(dict.values, maps)))
-            lengths = set(map(len, texts))
-            keep = entry.rule.keep_certificates
-            if self._replacer.may_stay(texts, lengths, encoded=entry.encoded, keep_certificates=keep):
+        for name, of, entry in self._layout.entries:
+            holders = list(compress(items, map(of, items)))
+            if not holders:
+                continue
+            maps: list[dict[str, str]] = list(map(of, holders))
+            shortest = self._replacer.shortest(
+                map(dict.values, maps), encoded=entry.encoded, keep_certificates=entry.rule.keep_certificates
+            )
+            if shortest is None:
                 return None
-            columns.append(_Column(name, entry, indices, maps, texts, lengths))
+            columns.append(_Column(name, entry, holders, maps, shortest))
         return columns
 
     def _together(self, items: list[Item], columns: list[_Column]) -> list[Item] | list[Item | Raw]:
-        for name, entry, indices, maps, texts, _ in columns:
-            mask, memory = self._replacer.mask_all(texts, entry.rule.id, encoded=entry.encoded), self._masked[name]
-            for index, keys in zip(indices, map(tuple, maps), strict=True):
-                setattr(items[index], name, memory.get(keys) or self._remembered(memory, keys, mask))
-        self._drop(items)
-        shortest = min([min(column.lengths) for column in columns if column.texts], default=0)
+        for column in columns:
+            name, entry, holders, maps, _ = column
+            count, memory = sum(map(len, maps)), self._masked[name]
+            mask = self._replacer.mask_all(column.last(), entry.rule.id, encoded=entry.encoded, count=count)
+            for item, keys in zip(holders, map(tuple, maps), strict=True):
+                setattr(item, name, memory.get(keys) or self._remembered(memory, keys, mask))
+        described: list[Metadata] = list(filter(None, map(_METADATA_OF, items)))
+        self._drop(described)
+        shortest = min([column.shortest for column in columns], default=0)
         # A value that is twice as long as what is left cannot be in it (`RawMasker.echoes_in`).
-        short = shortest <= 2 * max([len(item.type) for item in items if item.type is not UNSET], default=0)
-        rest, bare = self._rest, self._bare
-        closely = [
-            index
+        short = shortest <= 2 * max(map(len, filter(None, map(_TYPE_OF, items))), default=0)
+        rest = self._layout.rest
+        if not short and not any([any(map(of, described)) for of in rest]):  # noqa: C419 - faster
+            return items
+        closely = {
+            id(item): index
             for index, item in enumerate(items)
-            if short or (item.metadata is not UNSET and rest(item.metadata) != bare)
-        ]
-        return self._each(items, closely, columns) if closely else items
+            if short or (item.metadata is not UNSET and any(of(item.metadata) for of in rest))
+        }
+        return self._each(items, closely, columns)
 
     @staticmethod
     def _remembered(memory: dict[tuple[str, ...], Raw], keys: tuple[str, ...], mask: str) -> Raw:
@@ -160,47 +189,44 @@ class ValuesMasker:
         made = memory[keys] = Raw(msgspec.json.encode(dict.fromkeys(keys, mask)))
         return made
 
-    def _each(self, items: list[Item], closely: list[int], columns: list[_Column]) -> list[Item | Raw]:
-        """Items of which some have to be looked at closely, and what was in them."""
-        seen: dict[int, list[str]] = {index: [] for index in closely}
+    def _each(self, items: list[Item], closely: dict[int, int], columns: list[_Column]) -> list[Item | Raw]:
+        """Items of which some (by `id`: their index) have to be looked at closely, and what was in them."""
+        seen: dict[int, list[str]] = {index: [] for index in closely.values()}
         for column in columns:
-            for index, values in zip(column.indices, column.maps, strict=True):
-                if index in seen:
-                    seen[index] += values.values()
+            for item, values in zip(column.holders, column.maps, strict=True):
+                if id(item) in closely:
+                    seen[closely[id(item)]] += values.values()
         shown: list[Item | Raw] = list(items)
         for index, texts in seen.items():
             self._replacer.seen = texts
             shown[index] = self._closely(items[index])
         return shown
 
-    def _drop(self, items: list[Item]) -> None:
-        for name, rule in self._dropped:
-            dropped = 0
-            for item in items:
-                metadata = item.metadata
-                if metadata is not UNSET and getattr(metadata, name) is not UNSET:
-                    setattr(metadata, name, UNSET)
-                    dropped += 1
+    def _drop(self, described: list[Metadata]) -> None:
+        for name, of, rule in self._layout.dropped:
+            dropped = list(compress(described, map(of, described)))
+            for metadata in dropped:
+                setattr(metadata, name, UNSET)
             if dropped:
-                self._hits.count(rule, dropped)
+                self._hits.count(rule, len(dropped))
 
     # --- one item ---
 
     def _item(self, item: Item) -> Item | Raw:
         replacer = self._replacer
         replacer.seen = []
-        for name, entry in self._entries:
-            values = getattr(item, name)
+        for _, of, entry in self._layout.entries:
+            values = of(item)
             if values:
                 replacer.replace_values(
                     values, entry.rule.id, encoded=entry.encoded, keep_certificates=entry.rule.keep_certificates
                 )
-        self._drop([item])
+        self._drop([] if item.metadata is UNSET else [item.metadata])
         return self._closely(item)
 
     def _closely(self, item: Item) -> Item | Raw:
         """The metadata, and the values that are shown a second time."""
-        metadata, node = item.metadata, self._metadata
+        metadata, node = item.metadata, self._layout.metadata
         if node is not None and metadata is not UNSET:
             fields = {name: getattr(metadata, attribute) for name, attribute in _METADATA.items()}
             present = {name: field for name, field in fields.items() if field is not UNSET}

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from pratique.errors import FramingError, MaskError
-from pratique.kube.objects import Fields, columns_of, fields_of, rewrite_event, spliced
+from pratique.kube.alike import behind_metadata
+from pratique.kube.objects import Fields, columns_of, fields_of, rewrite_event
+from pratique.kube.pieces import Piece
 from pratique.kube.plain import PlainKinds
+from pratique.kube.sink import spliced
 from pratique.kube.watch import MAX_EVENT, EventLines
 from pratique.masking.body import DocumentMasker, KnownMasker
 from pratique.masking.hits import Hits
@@ -119,7 +122,10 @@ class WatchStream:
         if start != len(event["type"]) + len('{"type":,"object":') or not self._plain.event(line):
             return None  # spaces, or an envelope
         spans = list(plan.objects.each(line, 0, len(line)))
-        changes = self._document.edits(line, start, end, fields_of(inner) or {}, spans) if spans else []
+        if not spans:
+            return line
+        behind = behind_metadata(line, start, fields_of(inner) or {})
+        (changes,) = self._document.edits(line, [Piece(start, end, None, spans, behind)])
         return None if changes is None else spliced(line, changes)
 
     def _without(self, known: Index, lines: bytes, searched: Index | None = None) -> Iterator[bytes]:
