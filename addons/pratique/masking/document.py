@@ -11,6 +11,7 @@ from __future__ import annotations
 import binascii
 import bisect
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -150,7 +151,7 @@ class TreeMasker:
 
     def echoes(self, document: Any, values: Sequence[bytes]) -> None:
         """The same for values that were just masked in the same object."""
-        texts = {value.decode() for value in values if is_strong(value)}
+        texts = {form for value in values if is_strong(value) for form in _written(value.decode())}
         for slot in walk_object(document, (), _nothing, collect=True, labels=True):
             # All of them in the text as it was: one that is replaced would hide another that it is a part of.
             spans = merge([span for text in texts for span in _places(slot.text, text)])
@@ -245,6 +246,21 @@ def echoes(value: str) -> list[bytes]:
             decoded.decode()
             found.append(decoded)
     return [form for form in found if len(form) >= MIN_LENGTH and form not in COMMON]
+
+
+def _written(text: str) -> set[str]:
+    """As it is, and as it is in JSON that is in a string."""
+    plain, escaped = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
+    go = plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return {text, plain, escaped, go}
+
+
+_ESCAPED = re.compile(rb"\\u[0-9A-Fa-f]{4}|\\.|[^ -~]|[\"<>&\\]", re.DOTALL)
+
+
+def sign(form: bytes) -> bytes:
+    """The longest part of a text, or of a JSON string, that encoders write as it is: without it the form is not there."""
+    return form if _ESCAPED.search(form) is None else max(_ESCAPED.split(form), key=len)
 
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}\Z")

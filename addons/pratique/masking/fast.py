@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from pratique.kube.objects import Fields, decode, encode, fields_of, is_null
 from pratique.kube.sink import Change, spliced
-from pratique.masking.document import TreeMasker, echoes
+from pratique.masking.document import TreeMasker, echoes, sign
 from pratique.masking.edits import Edit, find_edits
 from pratique.masking.jsonpath import Match
 from pratique.masking.locate import containers
@@ -233,7 +233,7 @@ class RawMasker:
         """Values that were just masked and are in the rest of their object as well."""
         limit = 2 * len(rest)
         values = [value for value in self._tree.replacer.seen if len(value) <= limit]
-        return [form for value in values for form in echoes(value) if form in rest]
+        return [form for value in values for form in echoes(value) if sign(form) in rest]
 
     def without(self, raw: Raw, found: Sequence[bytes]) -> Raw:
         """The object without them, where they do not name it."""

@@ -11,7 +11,7 @@ from itertools import chain
 
 from pratique.kube.pieces import Piece
 from pratique.kube.sink import Change
-from pratique.masking.document import echoes, is_base64
+from pratique.masking.document import echoes, is_base64, sign
 from pratique.masking.edits import Edit, find_edits
 from pratique.masking.fast import RawMasker
 from pratique.masking.known import MIN_LENGTH
@@ -65,9 +65,9 @@ class InPlace:
 
 
 def _again(body: bytes, start: int, end: int, value: bytes) -> bool:
-    """Whether the object `body[start:end]` holds the value of an edit, which has no quote in it, a second time."""
-    if body.count(value, start, end) > 1:
+    """Whether the object `body[start:end]` may hold the value of an edit a second time, written in whatever way."""
+    if body.count(sign(value), start, end) > 1:
         return True
     return is_base64(value) and any(
-        body.find(form, start, end) >= 0 for form in echoes(value.decode("utf-8", "replace"))[1:]
+        body.find(sign(form), start, end) >= 0 for form in echoes(value.decode("utf-8", "replace"))[1:]
     )
