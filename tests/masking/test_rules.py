@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -94,6 +96,21 @@ def test_plans_are_remembered_but_not_for_ever() -> None:
         made.plan(ObjectType("", f"kind{number}"), "", "agent")
     assert len(made._plans) <= 4096
     assert made.plan(ObjectType("", "pods"), "a", "x") is made.plan(ObjectType("", "pods"), "b", "x")
+
+
+def test_rules_of_a_set_that_was_replaced_are_not_kept() -> None:
+    """Each reload of the documents makes new ones."""
+    inside = "{name: b, jsonPaths: [$.data], patterns: [general]}"
+    made = masks("{name: a, match: {resources: [pods]}, patterns: [general], keyNames: [password]}", inside)
+    session = Session(made)
+    shown = session.json(
+        "/api/v1/pods", {"data": {"x": "token=abcdefgh1"}, "y": ["token=abcdefgh2"], "password": "abcdefgh3"}
+    )
+    assert "abcdefgh" not in str(shown)
+    rules = [weakref.ref(rule) for rule in made.rules]
+    del made, session
+    gc.collect()
+    assert [rule() for rule in rules] == [None, None]
 
 
 # --- what is put in place ---

@@ -22,7 +22,7 @@ from pratique.kube.objects import ObjectType, decode, encode, type_of_kind
 from pratique.masking.hits import Hits
 from pratique.masking.jsonpath import Match
 from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong, merge
-from pratique.masking.plan import PathRule, Patterned, Plan, apply_paths, patterned_by
+from pratique.masking.plan import PathRule, Patterned, Plan, apply_paths, patterned_of
 from pratique.masking.replace import Replacer
 from pratique.masking.text import KNOWN, TextMasker
 from pratique.masking.walk import Slot, walk, walk_object
@@ -100,7 +100,7 @@ class TreeMasker:
                 roots.append(match.value)
             elif isinstance(match.value, str) and match.parent is not None:
                 slots.append(Slot(match.parent, match.key, match.value))
-        patterned = patterned_by((rule,))
+        patterned = patterned_of(rule)
         slots += walk(roots, names, found, collect=patterned is not None)
         self._patterns(slots, patterned)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Raw
@@ -40,6 +41,7 @@ NESTED_SECRET = r'"kind"\s*:\s*"Secret"'  # noqa: S105 - a kind
 # Top-level fields that say what an object is.
 NAMING = frozenset({"apiVersion", "kind"})
 _REMEMBERED = 1024  # combinations of top-level names; they come from the cluster, so they are bounded
+_SETS = 256  # combinations of patterns; they come from policies, which are edited
 ANYWHERE = (0, 0)
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 
@@ -263,27 +265,31 @@ class Patterned:
     rules: dict[str, str]
 
 
-_PATTERNED: dict[tuple[MaskRule, ...], Patterned | None] = {}
+def patterned_by(rules: Iterable[MaskRule]) -> Patterned | None:
+    """None if they have no patterns."""
+    rules = tuple(rules)
+    patterns = tuple(pattern for rule in rules for pattern in rule.patterns)
+    names = {pattern.name: rule.id for rule in reversed(rules) for pattern in rule.patterns}
+    return Patterned(pattern_set(patterns), names) if patterns else None
 
 
-def patterned_by(rules: tuple[MaskRule, ...]) -> Patterned | None:
-    """None if they have no patterns. Remembered: combinations come from policies, not from clients."""
-    if rules not in _PATTERNED:
-        patterns = tuple(pattern for rule in rules for pattern in rule.patterns)
-        names = {pattern.name: rule.id for rule in reversed(rules) for pattern in rule.patterns}
-        _PATTERNED[rules] = Patterned(pattern_set(patterns), names) if patterns else None
-    return _PATTERNED[rules]
+_PATTERNED: WeakKeyDictionary[MaskRule, Patterned | None] = WeakKeyDictionary()
+"""Ends with the rules: each reload of the documents makes new ones."""
 
 
-_SETS: dict[tuple[Pattern, ...], PatternSet] = {}
+def patterned_of(rule: MaskRule) -> Patterned | None:
+    """The same for one rule, remembered."""
+    try:
+        return _PATTERNED[rule]
+    except KeyError:
+        found = _PATTERNED[rule] = patterned_by([rule])
+        return found
 
 
+@lru_cache(_SETS)
 def pattern_set(patterns: tuple[Pattern, ...]) -> PatternSet:
     """Compiled once per combination; combinations come from policies, not from clients."""
-    found = _SETS.get(patterns)
-    if found is None:
-        found = _SETS[patterns] = PatternSet(patterns)
-    return found
+    return PatternSet(patterns)
 
 
 def _node_hints(node: Node, names: tuple[str, ...]) -> Iterator[str]:

@@ -89,7 +89,7 @@ class SourceDocument(Protocol):
     def convert[T](self, path: tuple[str | int, ...], target: type[T]) -> T: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class MaskRule:
     """A compiled rule. `id` is POLICY/RULE."""
 

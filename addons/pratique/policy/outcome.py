@@ -21,6 +21,7 @@ MASKED_VALUES_RULE = "builtin/masked-values"  # where masked values would be del
 ESCALATION_RULE = "builtin/escalation"  # stands in `Verdict.rules` where the class itself denied
 
 _GRANTS = ("once", "session", "duration")  # narrowest first
+_TOGETHER = 64  # combinations; hardly varies, and it keeps the rules of sets that were replaced
 _FINAL = "Do not retry it unchanged: ask the owner of the policy"
 
 
@@ -87,7 +88,7 @@ class _Together(NamedTuple):
     conflict: bool
 
 
-@lru_cache(maxsize=512)  # which rules match together hardly varies, and a person's rules are few
+@lru_cache(_TOGETHER)
 def _together(rules: tuple[CompiledRule, ...]) -> _Together:
     texts = [rule.rule.message for rule in sorted(rules, key=lambda rule: rule.id) if rule.rule.message]
     terms, conflict = _terms([rule.terms for rule in rules if rule.terms is not None])
