@@ -17,16 +17,18 @@ All are entries of mitmproxy's own chain, not children of a script: reloading or
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from mitmproxy import addonmanager, ctx, master
+from mitmproxy.options import Options
 
 from pratique import __version__, settings
 from pratique.approvals.addon import Approvals
@@ -61,8 +63,10 @@ from pratique.masking.operations import mask_operations
 from pratique.observing.addon import Observing, log_as_json
 from pratique.observing.logs import wants_json
 from pratique.observing.metrics import Readings
+from pratique.observing.probes import Probes
 from pratique.observing.readiness import Readiness
 from pratique.observing.watched import Parts, watch
+from pratique.observing.workers import EveryWorker, answer
 from pratique.policy.addon import Policy
 from pratique.policy.lookups import Lookups
 from pratique.recorder.addon import Recorder, Segments
@@ -111,6 +115,7 @@ class Bundle:
         self._own_calls: OwnCalls | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._known: OrderedDict[str, KnownValues] = OrderedDict()
+        self._answering: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     # --- start ---
 
@@ -167,7 +172,7 @@ class Bundle:
         )
         identity = Identity(lambda: live.current.clients, KeyRing(own_calls.key_set), upstream.sources.rejected)
         current = Current(revocations, state / KILL_FILE)
-        probes, metrics = watch(
+        own_probes, metrics = watch(
             Parts(
                 closed=lambda: interlock.closed,
                 documents_problem=lambda: live.problem,
@@ -189,7 +194,7 @@ class Bundle:
             state,
             answer_upgrade=lambda flow, notice: early.answer(flow, notice),  # noqa: PLW0108 - made below
             revocations=revocations,
-            probes=probes,
+            probes=self._of_all(own_probes, state, owner.options),
             outbox=stores.outbox(),
             links=Links(stores.link_key()),
             playground=_playground(live.folder, state) if owner.options.pratique_playground else None,
@@ -219,6 +224,16 @@ class Bundle:
         early = EarlyAnswers(recorder.answered, interlock.recheck)
         self._draining = Draining(interlock, holding.release, lambda: float(owner.options.pratique_drain))
         return (self._draining, *required, observing, interlock)
+
+    def _of_all(self, own: Probes, state: Path, options: Options) -> Probes | EveryWorker:
+        """What the listener asks: the first worker's asks all, and the others answer it."""
+        worker = options.pratique_worker
+        if worker:
+            self._answering = functools.partial(answer, worker_state(state, worker), own)
+        others = (
+            {} if worker else {number: worker_state(state, number) for number in range(1, options.pratique_workers)}
+        )
+        return EveryWorker(own, others) if others else own
 
     # --- what rooms need of each other ---
 
@@ -302,6 +317,8 @@ class Bundle:
         period = owner.options.pratique_reload
         if period > 0:
             self._tasks.append(asyncio.create_task(self._reload(period)))
+        if self._answering is not None:
+            self._tasks.append(asyncio.create_task(self._answering()))
 
     async def _reload(self, period: float) -> None:
         while self._live is not None:

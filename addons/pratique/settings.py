@@ -57,6 +57,14 @@ OPTIONS = (
         "0 is the only one, or the first: it serves the reviewers' page and sends notifications",
     ),
     Setting(
+        "pratique_workers",
+        int,
+        1,
+        "",
+        "How many processes there are. Set by `pratique run --workers N`; not to be set by hand.",
+        "1 is itself; of more, the first asks the others for /readyz and /metrics",
+    ),
+    Setting(
         "pratique_dynamodb_table",
         str,
         "",

@@ -33,6 +33,20 @@ spec:
 """
 
 
+def probe(gateway: Gateway, path: str) -> Answer:
+    """Of the admin listener, without a key."""
+    address = urlsplit(gateway.admin)
+    connection = http.client.HTTPSConnection(
+        address.hostname or "", address.port, context=gateway.tls(), timeout=WAIT_SECONDS
+    )
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
 class Reviewer:
     def __init__(self, gateway: Gateway, name: str) -> None:
         self.gateway = gateway

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.process.gateway import Answer, Gateway, eventually
-from tests.process.reviewing import MAPS, Held, Reviewer
+from tests.process.gateway import Gateway, eventually
+from tests.process.reviewing import MAPS, Held, Reviewer, probe
 from tests.process.streams import WebSocketClient, exec_target
 
 pytestmark = pytest.mark.process
@@ -24,17 +22,6 @@ def gateway(sandbox, tmp_path_factory):
     running = Gateway(tmp_path_factory.mktemp("observed"), sandbox, hold=40, options=options).start()
     yield running
     running.stop()
-
-
-def probe(gateway: Gateway, path: str) -> Answer:
-    address = urlsplit(gateway.admin)
-    connection = http.client.HTTPSConnection(address.hostname or "", address.port, context=gateway.tls(), timeout=60)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-    finally:
-        connection.close()
 
 
 def metric(gateway: Gateway, name: str, **labels: str) -> float:

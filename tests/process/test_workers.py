@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pratique.recorder import layout
 from tests.process.gateway import ROOT, Gateway, eventually
-from tests.process.reviewing import Held, Reviewer, changed, make
+from tests.process.reviewing import Held, Reviewer, changed, make, probe
 
 PODS = "/api/v1/namespaces/payments/pods"
 pytestmark = pytest.mark.process
@@ -92,6 +93,34 @@ def test_every_worker_says_where_to_approve(both: Gateway) -> None:
         for number in range(8)
     }
     assert all(f"{both.admin}/a/" in message for message in told)
+
+
+def test_readiness_and_metrics_are_of_all_of_them(both: Gateway) -> None:
+    both_serve(both, PODS)
+    eventually(lambda: probe(both, "/readyz").code == 200)
+    counted = {sample.labels["worker"] for sample in _samples(both, "pratique_requests_total")}
+    assert counted == {"0", "1"}
+
+
+def test_who_has_a_worker_that_does_not_answer_is_not_ready(both: Gateway) -> None:
+    eventually(lambda: probe(both, "/readyz").code == 200)
+    second = children(both)[1]
+    os.kill(second, signal.SIGSTOP)
+    try:
+        shown = probe(both, "/readyz")
+        told = {each["name"]: each["problem"] for each in shown.json["checks"]}
+        assert shown.code == 503
+        assert told["workers"] == "worker 1: it does not answer"
+        assert told["serving"] == ""
+        assert {each.labels["worker"] for each in _samples(both, "pratique_ready")} == {"0"}
+    finally:
+        os.kill(second, signal.SIGCONT)
+    eventually(lambda: probe(both, "/readyz").code == 200)
+
+
+def _samples(gateway: Gateway, name: str) -> list[Any]:
+    families = text_string_to_metric_families(probe(gateway, "/metrics").body.decode())
+    return [sample for family in families for sample in family.samples if sample.name == name]
 
 
 def test_a_worker_that_crashes_is_started_again_and_no_finished_record_is_lost(both: Gateway) -> None:

@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     count, rest = _workers(list(arguments))
     where = workers.place()
     if where is not None:
-        rest += ["--set", f"pratique_worker={where.index}"]
+        rest += ["--set", f"pratique_worker={where.index}", "--set", f"pratique_workers={where.count}"]
         return asyncio.run(_serve(rest, where), loop_factory=workers.SharedPortLoop)
     if count > 1:
         return workers.Supervisor(count, [sys.executable, "-m", "pratique.cli.run", *rest]).run()

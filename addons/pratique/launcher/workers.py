@@ -33,7 +33,7 @@ STEP_SECONDS = 0.1
 KILL_SECONDS = 60.0
 """For workers to end after SIGTERM: they drain."""
 ENVIRONMENT = "PRATIQUE_WORKER"
-"""`INDEX:READY:LIFE` for a worker: its number and two file descriptors."""
+"""`INDEX:COUNT:READY:LIFE` for a worker: its number, how many there are, and two file descriptors."""
 
 
 class SharedPortLoop(asyncio.SelectorEventLoop):
@@ -50,6 +50,7 @@ class Place:
     """What a worker was told by its supervisor. `ready`: written to once it serves; `life`: ends when the supervisor does."""
 
     index: int
+    count: int
     ready: int
     life: int
 
@@ -123,7 +124,7 @@ class Supervisor:
     def _start(self, worker: _Worker) -> bool:
         """Whether it serves."""
         ready, told = os.pipe()
-        environment = {**os.environ, ENVIRONMENT: f"{worker.index}:{told}:{self._life}"}
+        environment = {**os.environ, ENVIRONMENT: f"{worker.index}:{len(self._workers)}:{told}:{self._life}"}
         try:
             worker.process = subprocess.Popen(self._command, env=environment, pass_fds=(told, self._life))  # noqa: S603 - our own command line again
         finally:
