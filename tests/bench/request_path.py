@@ -49,7 +49,7 @@ class Way:
 def run(meter: Meter) -> None:
     load.programs()
     with tempfile.TemporaryDirectory() as name:
-        cluster = load.Nginx(Path(name) / "nginx", {path: _pods(size) for path, size in SIZES.values()})
+        cluster = load.Nginx(Path(name) / "nginx", nginx_pods())
         try:
             with _ways(Path(name), cluster, meter) as ways:
                 _memory(meter, ways, "idle")
@@ -59,6 +59,11 @@ def run(meter: Meter) -> None:
                 _memory(meter, ways, "at most, after all of it")
         finally:
             cluster.close()
+
+
+def nginx_pods() -> dict[str, bytes]:
+    """What the cluster serves: path → body."""
+    return {path: _pods(size) for path, size in SIZES.values()}
 
 
 def _pods(size: int) -> bytes:

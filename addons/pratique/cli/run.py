@@ -17,7 +17,7 @@ from mitmproxy.tools import cmdline
 from pratique import settings
 from pratique.bundle import Bundle, start_or_exit
 from pratique.errors import StartError
-from pratique.launcher import workers
+from pratique.launcher import memory, workers
 from pratique.launcher.master import GatewayMaster
 
 QUIET = ("asyncio", "hpack", "tornado", "quic", "botocore", "boto3", "urllib3")
@@ -26,6 +26,7 @@ QUIET = ("asyncio", "hpack", "tornado", "quic", "botocore", "boto3", "urllib3")
 def run(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT. `arguments`: `--policies DIR`, `--state DIR`, `--workers N`, and mitmdump's own options."""
     count, rest = _workers(list(arguments))
+    memory.settle_allocator()
     where = workers.place()
     if where is not None:
         rest += ["--set", f"pratique_worker={where.index}", "--set", f"pratique_workers={where.count}"]
@@ -60,7 +61,9 @@ async def _serve(arguments: list[str], where: workers.Place | None = None) -> in
         owner.addons.add(workers.Ready(where, owner.shutdown))
     # A worker gets every signal twice: from the terminal and from the supervisor, which kills whoever takes too long.
     _stop_on_signals(owner, bundle.hurry if where is None else lambda: None)
+    trimming = asyncio.create_task(memory.trim())
     await owner.run()
+    trimming.cancel()
     asyncio.get_running_loop().set_exception_handler(_at_the_end)
     return 0
 
