@@ -102,15 +102,16 @@ def test_rules_of_a_set_that_was_replaced_are_not_kept() -> None:
     """Each reload of the documents makes new ones."""
     inside = "{name: b, jsonPaths: [$.data], patterns: [general]}"
     made = masks("{name: a, match: {resources: [pods]}, patterns: [general], keyNames: [password]}", inside)
-    session = Session(made)
-    shown = session.json(
-        "/api/v1/pods", {"data": {"x": "token=abcdefgh1"}, "y": ["token=abcdefgh2"], "password": "abcdefgh3"}
-    )
-    assert "abcdefgh" not in str(shown)
-    rules = [weakref.ref(rule) for rule in made.rules]
-    del made, session
+    secrets = masks("{name: c, match: {resources: [secrets]}, jsonPaths: ['$.data.*']}")
+    pod = {"data": {"x": "token=abcdefgh1"}, "y": ["token=abcdefgh2"], "password": "abcdefgh3"}
+    secret = {"metadata": {"name": "s"}, "data": {"x": "YWJjZGVmZ2g="}}
+    listed = {"apiVersion": "v1", "kind": "SecretList", "metadata": {}, "items": [secret] * 3}
+    assert "abcdefgh" not in str(Session(made).json("/api/v1/pods", pod))
+    assert "YWJj" not in str(Session(secrets).json("/api/v1/secrets", listed))
+    rules = [weakref.ref(rule) for rule in (*made.rules, *secrets.rules)]
+    del made, secrets
     gc.collect()
-    assert [rule() for rule in rules] == [None, None]
+    assert [rule() for rule in rules] == [None] * 3
 
 
 # --- what is put in place ---

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -273,17 +273,25 @@ def patterned_by(rules: Iterable[MaskRule]) -> Patterned | None:
     return Patterned(pattern_set(patterns), names) if patterns else None
 
 
-_PATTERNED: WeakKeyDictionary[MaskRule, Patterned | None] = WeakKeyDictionary()
-"""Ends with the rules: each reload of the documents makes new ones."""
+def remembered[Owner, Made](make: Callable[[Owner], Made]) -> Callable[[Owner], Made]:
+    """What is made of a rule or a plan, kept for as long as that: each reload of the documents makes new ones."""
+    kept: WeakKeyDictionary[Owner, Made] = WeakKeyDictionary()
+
+    @wraps(make)
+    def found(owner: Owner) -> Made:
+        try:
+            return kept[owner]
+        except KeyError:
+            made = kept[owner] = make(owner)
+            return made
+
+    return found
 
 
+@remembered
 def patterned_of(rule: MaskRule) -> Patterned | None:
-    """The same for one rule, remembered."""
-    try:
-        return _PATTERNED[rule]
-    except KeyError:
-        found = _PATTERNED[rule] = patterned_by([rule])
-        return found
+    """The patterns of one rule."""
+    return patterned_by([rule])
 
 
 @lru_cache(_SETS)

@@ -9,7 +9,6 @@ list cannot hold (an unknown field, a value that is no string) is not taken, and
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import chain, compress
 from operator import attrgetter
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from pratique.masking.fast import RawMasker, is_gone
 from pratique.masking.hits import Hits
 from pratique.masking.known import MAX_VALUES
-from pratique.masking.plan import PathRule, Plan
+from pratique.masking.plan import PathRule, Plan, remembered
 from pratique.masking.replace import Replacer
 
 _SECRET = b'"Secret"'
@@ -63,12 +62,11 @@ _VALUES = {"data": "data", "stringData": "string_data"}
 _METADATA_OF, _TYPE_OF = attrgetter("metadata"), attrgetter("type")
 _METADATA = {field.encode_name: field.name for field in msgspec.structs.fields(Metadata)}
 _REMEMBERED = 256  # combinations of keys; they come from the cluster, so they are bounded
-_PLANS = 64  # of which is kept what is made of them; there is one for each namespace or client with rules of its own
 _COPIES = ("annotations", "labels")
 """Of the metadata, where a value may be seen again; the rest names the object."""
 
 
-@lru_cache(_PLANS)
+@remembered
 def fits(plan: Plan) -> bool:
     """All that the plan masks are the values of `data` and `stringData`, and parts of the metadata."""
     return bool(plan.values) and plan.values <= _VALUES.keys() and set(plan.nodes or ()) <= {*plan.values, "metadata"}
@@ -96,7 +94,9 @@ class _Layout:
         """The others in which a rule has something to do, or a value may be seen again."""
 
 
-_layout = lru_cache(_PLANS)(_Layout)
+@remembered
+def _layout(plan: Plan) -> _Layout:
+    return _Layout(plan)
 
 
 class _Column(NamedTuple):
