@@ -91,7 +91,7 @@ def test_these_are_said_and_it_is_ready_all_the_same(name: str, other: Any) -> N
 
 
 def test_a_check_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "CHECK_SECONDS", 0.01)
+    monkeypatch.setattr(probes, "CHECK_SECONDS", 0.1)
     assert [each.name for each in ask(credential=never).outcomes if each.problem] == ["credential"]
 
 
