@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import types
+import typing
 from typing import Any
 
 import pytest
@@ -45,6 +47,30 @@ def test_each_field_with_each_kind_of_value(kind: str, value: str) -> None:
         changed = _changed(message, field.name, VALUES[value])
         assert _told(messages.check, changed) == _told(messages.mitmproxy_check, changed)
     assert messages.check(message) is None
+
+
+def test_no_message_is_taken_for_another_that_was_good() -> None:
+    good, bad = KINDS["response"], _changed(KINDS["response"], "reason", "text")
+    for _ in range(2):
+        assert messages.check(good) is None
+        with pytest.raises(TypeError, match="reason"):
+            messages.check(bad)
+
+
+def test_the_check_looks_at_classes_only() -> None:
+    """Else what was good once would not be good for ever."""
+    hints = [field.type for kind in (http.RequestData, http.ResponseData) for field in dataclasses.fields(kind)]
+    for hint in hints:
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        assert all(isinstance(kind, type) and typing.get_origin(kind) is None for kind in kinds), hint
+
+
+def test_what_is_remembered_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_good", set())
+    for _ in range(messages.MAX_GOOD + 10):
+        made = type("Text", (bytes,), {})
+        assert messages.check(_changed(KINDS["response"], "reason", made(b"x"))) is None
+    assert len(messages._good) == messages.MAX_GOOD
 
 
 NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"x-\xff", b"X-\xff", b"a", b""])

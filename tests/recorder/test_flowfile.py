@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pratique.errors import FramingError
-from pratique.recorder.flowfile import MAX_DEPTH, MAX_RECORD_BYTES, SLOT, Form, Splitter, decode, encode, scan
+from pratique.recorder.flowfile import (
+    MAX_DEPTH,
+    MAX_RECORD_BYTES,
+    SLOT,
+    Form,
+    Splitter,
+    decode,
+    encode,
+    encode_pairs,
+    scan,
+)
 from tests.recorder.support import flow
 
 FILE = flow(1) + flow(2, b"x" * 100) + flow(3)
@@ -40,6 +50,11 @@ def test_a_form_that_is_filled_is_the_mapping(fields: dict[str, tuple[object, bo
     assert form.fill(*given_values).data == encode({name: value for name, (value, _) in fields.items()})
     with pytest.raises(ValueError, match="zip"):
         form.fill(*given_values, None)
+
+
+@given(st.lists(st.tuples(st.binary(max_size=12), st.binary(max_size=300)), max_size=6))
+def test_headers_are_encoded_as_any_list_of_pairs(pairs: list[tuple[bytes, bytes]]) -> None:
+    assert encode_pairs(pairs).data == encode(pairs)
 
 
 def test_mitmproxy_reads_our_boundaries() -> None:

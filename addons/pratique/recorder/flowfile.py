@@ -218,6 +218,12 @@ class Form:
         return Encoded(_pack(b"".join(parts), b"}"))
 
 
+def encode_pairs(pairs: Sequence[tuple[bytes, bytes]]) -> Encoded:
+    """As `encode`, for headers."""
+    inside = [b"%d:%b,%d:%b," % (len(name), name, len(value), value) for name, value in pairs]
+    return Encoded(_pack(b"".join([b"%d:%b]" % (len(pair), pair) for pair in inside]), b"]"))
+
+
 def _encode_text(value: str) -> bytes:
     return _pack(value.encode(), b";")
 

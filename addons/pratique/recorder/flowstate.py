@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pratique.recorder.flowfile import SLOT, Encoded, Form, encode
+from pratique.recorder.flowfile import SLOT, Encoded, Form, encode, encode_pairs
 from pratique.recorder.record import Record, Stage, comment, marker
 
 FLOW_FORMAT = 21
@@ -129,8 +129,8 @@ def flow_bytes(record: Record, ends: Ends, server: Server, request: Message, res
     ).data
 
 
-def _message(message: Message) -> tuple[Headers, bytes, float, float | None]:
-    return message.headers, message.content, message.began, message.ended
+def _message(message: Message) -> tuple[Encoded, bytes, float, float | None]:
+    return encode_pairs(message.headers), message.content, message.began, message.ended
 
 
 def _metadata(record: Record) -> Encoded:
