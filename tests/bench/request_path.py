@@ -22,7 +22,7 @@ from tests.bench import load
 from tests.bench.meter import Meter
 from tests.process.gateway import Gateway, free_port
 
-ROUNDS, QUICK_ROUNDS = 5, 1
+ROUNDS, QUICK_ROUNDS = {"2 KB": 5, "1 MB": 3, "20 MB": 2}, 1
 SECONDS, QUICK_SECONDS = 3.0, 1.0
 CONNECTIONS = 4
 STREAMS = 10  # at once on each HTTP/2 connection
@@ -132,7 +132,7 @@ def _measure(meter: Meter, ways: list[Way], version: str, size: str) -> None:
     costs: dict[str, list[float]] = {way.name: [] for way in some}
     p50: dict[str, list[float]] = {way.name: [] for way in some}
     p99: dict[str, list[float]] = {way.name: [] for way in some}
-    for number in range(QUICK_ROUNDS if meter.quick else ROUNDS):
+    for number in range(QUICK_ROUNDS if meter.quick else ROUNDS[size]):
         for way in some if number % 2 == 0 else reversed(some):
             costs[way.name].append(_cost(way, path, version, meter, size))
             seen = _serial(way, path, version, meter, size)
@@ -175,7 +175,7 @@ def _serial(way: Way, path: str, version: str, meter: Meter, size: str) -> load.
 
 
 def _send(way: Way, path: str, version: str, meter: Meter, size: str, connections: int, streams: int) -> load.Load:
-    seconds = (QUICK_SECONDS if meter.quick else SECONDS) * (3 if size == "20 MB" else 1)
+    seconds = (QUICK_SECONDS if meter.quick else SECONDS) * (2 if size == "20 MB" else 1)
     send: Callable[[], load.Load] = lambda: load.wrk(way.url + path, seconds, connections, way.headers)  # noqa: E731 - one of two
     if version == "2":
         count = int(seconds * {"2 KB": 300, "1 MB": 20, "20 MB": 2}[size])
