@@ -14,6 +14,7 @@ from pathlib import Path
 from pratique.approvals.sqlite_store import SqliteStore
 from pratique.approvals.transitions import State
 from pratique.sandbox.cluster import Sandbox, SandboxOptions
+from tests.bench import load
 from tests.bench.approvals import PER_CLIENT, WAIT_SECONDS
 from tests.bench.meter import Meter
 from tests.process.gateway import Gateway, rss
@@ -25,6 +26,7 @@ ROUNDS, REQUESTS = 5, 200
 QUICK_ROUNDS, QUICK_REQUESTS = 1, 20
 HOLD_SECONDS = 290
 LOOK_SECONDS = 0.2
+READ = "/api/v1/namespaces/payments"
 
 
 def run(meter: Meter) -> None:
@@ -44,7 +46,7 @@ def run(meter: Meter) -> None:
 
 def _measure(meter: Meter, gateway: Gateway, clients: tuple[str, ...], counts: tuple[int, ...]) -> None:
     with contextlib.ExitStack() as stack, H2Client(gateway, client="reader") as reader:
-        _took(reader, QUICK_REQUESTS)  # warm
+        load.took(reader, READ, QUICK_REQUESTS)  # warm
         _add(meter, reader, 0)
         before, waiting = rss(gateway.pid), dict[int, H2Client]()
         held = 0
@@ -65,23 +67,11 @@ def _measure(meter: Meter, gateway: Gateway, clients: tuple[str, ...], counts: t
 
 def _add(meter: Meter, reader: H2Client, held: int) -> None:
     rounds, requests = (QUICK_ROUNDS, QUICK_REQUESTS) if meter.quick else (ROUNDS, REQUESTS)
-    took = [_took(reader, requests) for _ in range(rounds)]
+    took = [load.took(reader, READ, requests) for _ in range(rounds)]
     for kind, share in (("p50", 0.5), ("p99", 0.99)):
-        found = [each[min(int(len(each) * share), len(each) - 1)] for each in took]
+        found = [load.quantile(each, share) for each in took]
         against = f"other requests, 0 held, {kind}" if held else ""
         meter.add(f"other requests, {held:,} held, {kind}", found, "ms", against=against)
-
-
-def _took(client: H2Client, number: int) -> list[float]:
-    """Milliseconds of each request, sorted."""
-    found = []
-    for _ in range(number):
-        began = time.perf_counter()
-        stream = client.get("/api/v1/namespaces/payments")
-        found.append((time.perf_counter() - began) * 1e3)
-        if stream.status != 200:
-            raise SystemExit(f"bench: a read was answered {stream.status}")
-    return sorted(found)
 
 
 def _all_pending(gateway: Gateway, held: int) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from pratique.sandbox import certificates
 from pratique.sandbox.cluster import SandboxInfo
 from tests.process.gateway import free_port
+from tests.process.h2client import H2Client
 
 PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "h2load": "nghttp2-client"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -167,6 +168,23 @@ def h2load(url: str, requests: int, connections: int, streams: int, headers: Map
     if not took:
         raise SystemExit(f"bench: h2load had no answer:\n{text}")
     return Load(requests, bad, seconds, took[len(took) // 2], took[int(len(took) * 0.99)])
+
+
+def took(client: H2Client, path: str, number: int) -> list[float]:
+    """Milliseconds of each of `number` reads, one after another on one connection; sorted."""
+    found = []
+    for _ in range(number):
+        began = time.perf_counter()
+        stream = client.get(path)
+        found.append((time.perf_counter() - began) * 1e3)
+        if stream.status != 200:
+            raise SystemExit(f"bench: a read was answered {stream.status}")
+    return sorted(found)
+
+
+def quantile(took: list[float], share: float) -> float:
+    """Of what is sorted."""
+    return took[min(int(len(took) * share), len(took) - 1)]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +34,7 @@ WATCH_KIB = 100.0
 WATCH_CLIENTS = 4  # of 512 streams each
 BESIDE, QUICK_BESIDE = 250, 50
 REQUESTS, QUICK_REQUESTS = 300, 30
+READ = "/api/v1/namespaces/payments/pods/db-0"
 MAPS = "/api/v1/namespaces/payments/configmaps"
 POD = b'{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"dev"},"spec":{"containers":[{"name":"web","image":"nginx:1.27"}]}}'
 
@@ -166,27 +166,11 @@ def _beside(meter: Meter, gateway: Gateway) -> None:
         _open(full, range(count))
         ways = list(zip(names, (alone, full), strict=True))
         for _, client in ways:
-            _took(client, requests // 3)  # warm
+            load.took(client, READ, requests // 3)  # warm
         for number in range(QUICK_ROUNDS if meter.quick else ROUNDS):
             for name, client in ways if number % 2 == 0 else reversed(ways):
-                samples[name].append(_took(client, requests))
+                samples[name].append(load.took(client, READ, requests))
     for kind, share in (("p50", 0.5), ("p99", 0.99)):
         for name in names:
-            found = [_quantile(took, share) for took in samples[name]]
+            found = [load.quantile(took, share) for took in samples[name]]
             meter.add(f"{name}, {kind}", found, "ms", against="" if name == names[0] else f"{names[0]}, {kind}")
-
-
-def _took(client: H2Client, number: int) -> list[float]:
-    """Milliseconds of each request."""
-    found = []
-    for _ in range(number):
-        began = time.perf_counter()
-        stream = client.get("/api/v1/namespaces/payments/pods/db-0")
-        found.append((time.perf_counter() - began) * 1e3)
-        if stream.status != 200:
-            raise SystemExit(f"bench: a read was answered {stream.status}")
-    return sorted(found)
-
-
-def _quantile(took: list[float], share: float) -> float:
-    return took[min(int(len(took) * share), len(took) - 1)]

@@ -54,7 +54,7 @@ class GatewayConnectionHandler(mode_servers.ProxyConnectionHandler):
             self._open(command)
         elif isinstance(command, commands.RequestWakeup):
             name = f"wakeup timer ({command.delay:.1f}s)"
-            self.wakeup_timer.add(self._task(self.wakeup(command), name, keep=False))
+            self.wakeup_timer.add(self._task(self.wakeup(command), name))
         elif isinstance(command, commands.CloseConnection):
             if command.connection in self.transports:  # else it has been closed already
                 self.close_connection(command.connection, getattr(command, "half_close", False))
@@ -67,11 +67,11 @@ class GatewayConnectionHandler(mode_servers.ProxyConnectionHandler):
         if command.connection in self.transports:
             raise RuntimeError("a connection is opened twice")
         name = f"server connection handler {command.connection.address}"
-        opening = self._task(self.open_connection(command), name, keep=False)
+        opening = self._task(self.open_connection(command), name)
         self.transports[command.connection] = server.ConnectionIO(handler=opening)
 
-    def _task(self, work: Any, name: str, *, keep: bool) -> asyncio.Task[Any]:
-        return asyncio_utils.create_task(work, name=name, keep_ref=keep, client=self.client.peername)
+    def _task(self, work: Any, name: str) -> asyncio.Task[Any]:
+        return asyncio_utils.create_task(work, name=name, keep_ref=False, client=self.client.peername)
 
     async def drain_writers(self) -> None:
         """As mitmproxy's, where anything waits to be written: mostly all has left already."""

@@ -86,10 +86,8 @@ class GatewayMaster(master.Master):
         needed = list[Any]()
         loader = addonmanager.Loader(self)
         for addon in (*addons.default_addons(), keepserving.KeepServing(), readfile.ReadFileStdin()):
-            if isinstance(addon, tlsconfig.TlsConfig):
-                needed.append(TlsConfig())
-            elif isinstance(addon, NEEDED):
-                needed.append(addon)
+            if isinstance(addon, NEEDED):
+                needed.append(TlsConfig() if isinstance(addon, tlsconfig.TlsConfig) else addon)
             elif load := getattr(addon, "load", None):
                 load(loader)
         return needed

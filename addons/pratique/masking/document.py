@@ -21,7 +21,7 @@ from pratique.errors import FramingError
 from pratique.kube.objects import ObjectType, decode, encode, type_of_kind
 from pratique.masking.hits import Hits
 from pratique.masking.jsonpath import Match
-from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong, merge
+from pratique.masking.known import COMMON, MIN_LENGTH, Index, is_strong, json_escaped, merge
 from pratique.masking.plan import PathRule, Patterned, Plan, apply_paths, patterned_of
 from pratique.masking.replace import Replacer
 from pratique.masking.text import KNOWN, TextMasker
@@ -250,9 +250,7 @@ def echoes(value: str) -> list[bytes]:
 
 def _written(text: str) -> set[str]:
     """As it is, and as it is in JSON that is in a string."""
-    plain, escaped = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
-    go = plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return {text, plain, escaped, go}
+    return {text, json.dumps(text)[1:-1], *json_escaped(text)}
 
 
 _ESCAPED = re.compile(rb"\\u[0-9A-Fa-f]{4}|\\.|[^ -~]|[\"<>&\\]", re.DOTALL)

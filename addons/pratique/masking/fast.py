@@ -203,17 +203,15 @@ class RawMasker:
             changes = self.edited(edits, plan)
             return Raw(spliced(text, changes)) if changes else None
         parts = None if spans == [ANYWHERE] else containers(text, [start for start, _ in spans])
-        view, done = memoryview(text), 0
-        pieces: list[memoryview | Raw | bytes] = []
+        changes = []
         for start, end in parts or [(0, len(text))]:
-            before, part = self._hits.total, decode(Raw(view[start:end]))
+            before, part = self._hits.total, decode(Raw(memoryview(text)[start:end]))
             self._tree.nested(part, within=True)
             if plan.any_depth:
                 self._tree.search(part, plan)
             if self._hits.total > before:
-                pieces += [view[done:start], encode(part)]
-                done = end
-        return Raw(b"".join([*pieces, view[done:]])) if done else None
+                changes.append((start, end, encode(part)))
+        return Raw(spliced(text, changes)) if changes else None
 
     def edited(self, edits: Sequence[Edit], plan: Plan) -> list[Change]:
         """What is put in place of the values."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import binascii
 import bisect
 import contextlib
+import json
 import re
 import threading
 from collections import Counter, deque
@@ -254,16 +255,15 @@ def forms(value: bytes) -> set[bytes]:
         text = value.decode("utf-8", "surrogateescape")
         quoted = quote(value, safe="")
         found |= {quoted.encode(), quote(value).encode(), quoted.replace("%20", "+").encode()}
-        found |= {_json_escaped(text, html=False), _json_escaped(text, html=True)}
+        found |= {form.encode("utf-8", "surrogateescape") for form in json_escaped(text)}
     found |= {form.replace(b"+", b"-").replace(b"/", b"_") for form in found if b"+" in form or b"/" in form}
     return {form for form in found if len(form) >= MIN_LENGTH}
 
 
-def _json_escaped(text: str, *, html: bool) -> bytes:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t").replace("\r", "\\r")
-    if html:  # encoding/json of Go
-        escaped = escaped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return escaped.encode("utf-8", "surrogateescape")
+def json_escaped(text: str) -> set[str]:
+    """As it stands between the quotes of a JSON string: as most write it, and as Go's encoding/json does."""
+    plain = json.dumps(text, ensure_ascii=False)[1:-1]
+    return {plain, plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")}
 
 
 def merge(spans: list[Span]) -> list[Span]:
